@@ -1,0 +1,54 @@
+"""The Linux kernel as a source of Arrow tables.
+
+>>> import fastbpf as fb
+>>> class Open(fb.Struct):
+...     ts: fb.boottime
+...     pid: fb.u32
+...     comm: fb.char[16]
+>>> Open.size
+32
+
+Names load what they need when they are first used: importing fastbpf loads neither the native module nor pyarrow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+_HOMES = {
+    "errors": ("AsmError", "Error", "KernelError", "LayoutError", "ProbeError", "StreamError", "VerifierError", "WhereError"),
+    "record": (
+        *("Struct", "bool8", "boottime", "char", "ktime", "raw", "tai", "text"),
+        *("i8", "i16", "i32", "i64", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64"),
+    ),
+    "maps": ("Map", "MapSpec"),
+    "programs": ("Program", "ProgramSpec"),
+    "links": ("Link",),
+    "stream": ("RingBuffer", "Stats", "Stream"),
+    "trace": ("Trace", "trace"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = sorted(_HOME)
+
+if TYPE_CHECKING:
+    from fastbpf.errors import *
+    from fastbpf.links import Link as Link
+    from fastbpf.maps import Map as Map, MapSpec as MapSpec
+    from fastbpf.programs import Program as Program, ProgramSpec as ProgramSpec
+    from fastbpf.record import *
+    from fastbpf.stream import RingBuffer as RingBuffer, Stats as Stats, Stream as Stream
+    from fastbpf.trace import Trace as Trace, trace as trace
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

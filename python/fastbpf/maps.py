@@ -1,0 +1,212 @@
+"""Maps: what programs keep, and what carries their events."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from fastbpf.errors import KernelError, LayoutError
+from fastbpf.names import check_name
+from fastbpf.privileges import remedied, with_memlock
+from fastbpf.record import FieldType, Struct, u32
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+    from fastbpf import _native
+
+__all__ = ["MMAPABLE", "Map", "MapSpec", "possible_cpus"]
+
+# enum bpf_map_type, include/uapi/linux/bpf.h
+_TYPES: Final = {"hash": 1, "array": 2, "percpu_array": 6, "ringbuf": 27}
+
+MMAPABLE: Final = 1 << 10  # BPF_F_MMAPABLE: an array's values can be mapped into memory (5.5)
+
+Layout = FieldType | type[Struct]
+
+
+@dataclass(frozen=True)
+class MapSpec:
+    """What a map is to be: a description that touches no kernel.
+
+    Args:
+        type: "hash", "array", "percpu_array" or "ringbuf", the kernel's names.
+        key: the key's type; an array's is `fb.u32`, a ring buffer has none.
+        value: the value's type, a field type or a `Struct`; a ring buffer has none.
+        max_entries: how many entries; for a ring buffer its size in bytes, a power of two and a multiple of the page.
+        name: at most 15 of A-Z a-z 0-9 _ and ., shown by bpftool.
+        flags: BPF_F_… bits of the kernel.
+
+    >>> import fastbpf as fb
+    >>> fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=10_240, name="counts")
+    MapSpec(type='hash', key=fb.u32, value=fb.u64, max_entries=10240, name='counts', flags=0)
+
+    Source: include/uapi/linux/bpf.h, enum bpf_map_type.
+    """
+
+    type: str
+    key: Layout | None = None
+    value: Layout | None = None
+    max_entries: int = 0
+    name: str = ""
+    flags: int = 0
+
+    # A map operand of fastbpf.asm.
+    __bpf_map__ = True
+
+    def __post_init__(self) -> None:
+        if self.type not in _TYPES:
+            near = get_close_matches(self.type, _TYPES)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_TYPES)}"
+            raise LayoutError(f"there is no map type {self.type!r}; {hint}")
+        check_name(self.name)
+        if self.type == "ringbuf":
+            if self.key is not None or self.value is not None:
+                raise LayoutError("a ring buffer has no key and no value; give its records' layout to fb.RingBuffer")
+            page = 4096
+            if self.max_entries < page or self.max_entries & (self.max_entries - 1):
+                raise LayoutError(
+                    f"a ring buffer of {self.max_entries} bytes: the size has to be a power of two of at least a page",
+                )
+        else:
+            if "array" in self.type and self.key is None:
+                object.__setattr__(self, "key", u32)
+            for what in ("key", "value"):
+                kind = getattr(self, what)
+                if not isinstance(kind, FieldType) and not (isinstance(kind, type) and issubclass(kind, Struct)):
+                    raise LayoutError(f"the {what} of a {self.type} map is a type such as fb.u64 or a Struct, not {kind!r}")
+            if "array" in self.type and self.key != u32:
+                raise LayoutError(f"the key of a {self.type} map is fb.u32, not {self.key!r}")
+        if not 0 < self.max_entries < 1 << 32:
+            raise LayoutError(f"max_entries={self.max_entries}: a map has from 1 to {(1 << 32) - 1} entries")
+
+    def create(self) -> Map:
+        """Makes the map in the kernel.
+
+        Raises:
+            KernelError: with the errno and what to do.
+        """
+        from fastbpf import _native
+
+        sizes = [0 if kind is None else kind.size for kind in (self.key, self.value)]
+        try:
+            native = with_memlock(
+                lambda: _native.Map(
+                    _TYPES[self.type], *sizes, self.max_entries, self.flags, self.name, possible_cpus()
+                )
+            )
+        except KernelError as error:
+            raise remedied(error) from None
+        return Map(self, native)
+
+
+class Map(MutableMapping[Any, Any]):
+    """A map in the kernel that this process owns; it goes when this is closed and no program uses it.
+
+    Elements are read and written as a dictionary's; per-CPU values are lists, one for each possible CPU.
+
+    Source: bpf(2), BPF_MAP_LOOKUP_ELEM and its siblings.
+    """
+
+    __bpf_map__ = True
+
+    def __init__(self, spec: MapSpec, native: _native.Map) -> None:
+        self.spec = spec
+        self._native = native
+
+    def __repr__(self) -> str:
+        return f"<fastbpf.Map {self.spec.name or '(no name)'}: {self.spec.type}>"
+
+    # A map is an object of the kernel, not a value.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    @property
+    def id(self) -> int:
+        """The kernel's number for this map, as bpftool shows it."""
+        return self._native.id()
+
+    def fileno(self) -> int:
+        """The file descriptor, which stays this object's."""
+        return self._native.fileno()
+
+    def close(self) -> None:
+        """Lets go of the map; a second time does nothing."""
+        self._native.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getitem__(self, key: Any) -> Any:
+        data = self._native.lookup(self._key(key))
+        if data is None:
+            raise KeyError(key)
+        _, value = self._layouts()
+        if self.spec.type != "percpu_array":
+            return value.unpack(data)
+        stride = value.size + -value.size % 8
+        return [value.unpack(data[at : at + value.size]) for at in range(0, len(data), stride)]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _, layout = self._layouts()
+        if self.spec.type == "percpu_array":
+            stride = layout.size + -layout.size % 8
+            data = b"".join(_pack(layout, one).ljust(stride, b"\0") for one in value)
+        else:
+            data = _pack(layout, value)
+        try:
+            self._native.update(self._key(key), data, 0)
+        except KernelError as error:
+            if error.errno == errno.E2BIG:
+                text = f"{self!r} is full or has no index {key!r}: it has room for {self.spec.max_entries} entries"
+                raise KernelError(errno.E2BIG, text) from None
+            raise
+
+    def __delitem__(self, key: Any) -> None:
+        if not self._native.delete(self._key(key)):
+            raise KeyError(key)
+
+    def __iter__(self) -> Iterator[Any]:
+        layout, _ = self._layouts()
+        # A hash that changes meanwhile may send the walk back to its start; it ends after as many keys as there can be.
+        key = self._native.next_key(None)
+        for _ in range(self.spec.max_entries):
+            if key is None:
+                return
+            yield layout.unpack(key)
+            key = self._native.next_key(key)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _layouts(self) -> tuple[Layout, Layout]:
+        if self.spec.key is None or self.spec.value is None:
+            raise LayoutError(f"{self!r} has no elements; read it with fb.RingBuffer(map, Struct)")
+        return self.spec.key, self.spec.value
+
+    def _key(self, key: Any) -> bytes:
+        return _pack(self._layouts()[0], key)
+
+
+def _pack(layout: Layout, value: Any) -> bytes:
+    if isinstance(layout, FieldType):
+        return layout.pack(value)
+    if not isinstance(value, layout):
+        raise LayoutError(f"{value!r} is not a {layout.__name__}")
+    return value.pack()
+
+
+@cache
+def possible_cpus() -> int:
+    """How many CPUs this machine could have: per-CPU maps have a value for each of them, online or not."""
+    ranges = Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii").strip()
+    return int(ranges.replace(",", "-").split("-")[-1]) + 1

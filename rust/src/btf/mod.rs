@@ -1,0 +1,138 @@
+//! The kernel's own types: which members its structs have, to ask for a feature instead of guessing from a version.
+
+use std::ops::Range;
+
+const HEADER: usize = 24; // struct btf_header, include/uapi/linux/btf.h
+const MAGIC: u16 = 0xEB9F;
+
+const INT: u32 = 1;
+const ARRAY: u32 = 3;
+const STRUCT: u32 = 4;
+const UNION: u32 = 5;
+const ENUM: u32 = 6;
+const FUNC_PROTO: u32 = 13;
+const VAR: u32 = 14;
+const DATASEC: u32 = 15;
+const DECL_TAG: u32 = 17;
+const ENUM64: u32 = 19;
+
+pub(crate) struct Btf {
+    data: Vec<u8>,
+    strings: Range<usize>,
+    // Where each type's record starts; type ids count from 1.
+    types: Vec<usize>,
+}
+
+impl Btf {
+    pub(crate) fn of_kernel() -> Option<Self> {
+        Self::parse(std::fs::read("/sys/kernel/btf/vmlinux").ok()?)
+    }
+
+    fn parse(data: Vec<u8>) -> Option<Self> {
+        let magic = u16::from_ne_bytes(data.get(..2)?.try_into().ok()?);
+        let mut btf = Self {
+            data,
+            strings: 0..0,
+            types: Vec::new(),
+        };
+        let [header, type_offset, type_len, string_offset, string_len] =
+            [4, 8, 12, 16, 20].map(|at| btf.word(at));
+        if magic != MAGIC || (header? as usize) < HEADER {
+            return None;
+        }
+        let start = header? as usize;
+        let types = start + type_offset? as usize..start + (type_offset? + type_len?) as usize;
+        btf.strings =
+            start + string_offset? as usize..start + (string_offset? + string_len?) as usize;
+        let mut at = types.start;
+        while at < types.end {
+            btf.types.push(at);
+            let (kind, count) = btf.kind(at)?;
+            at += 12
+                + match kind {
+                    INT | VAR | DECL_TAG => 4,
+                    ARRAY => 12,
+                    STRUCT | UNION | DATASEC | ENUM64 => 12 * count,
+                    ENUM | FUNC_PROTO => 8 * count,
+                    _ => 0,
+                };
+        }
+        Some(btf)
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        Some(u32::from_ne_bytes(
+            self.data.get(at..at + 4)?.try_into().ok()?,
+        ))
+    }
+
+    fn kind(&self, at: usize) -> Option<(u32, usize)> {
+        let info = self.word(at + 4)?;
+        Some((info >> 24 & 0x1F, (info & 0xFFFF) as usize))
+    }
+
+    fn name(&self, at: usize) -> Option<&[u8]> {
+        let start = self.strings.start + self.word(at)? as usize;
+        let text = self.data.get(start..self.strings.end)?;
+        text.split(|&byte| byte == 0).next()
+    }
+
+    // Whether `struct name` has a member of that path, anonymous structs and unions passed through.
+    pub(crate) fn has_member(&self, name: &str, path: &[&str]) -> bool {
+        self.types.iter().any(|&at| {
+            self.kind(at)
+                .is_some_and(|(kind, count)| kind == STRUCT && count > 0)
+                && self.name(at) == Some(name.as_bytes())
+                && self.finds(at, path)
+        })
+    }
+
+    fn finds(&self, at: usize, path: &[&str]) -> bool {
+        let Some((&first, rest)) = path.split_first() else {
+            return true;
+        };
+        let Some((STRUCT | UNION, count)) = self.kind(at) else {
+            return false;
+        };
+        (0..count).any(|member| {
+            let member = at + 12 + 12 * member;
+            let Some(inner) = self
+                .word(member + 4)
+                .and_then(|id| self.types.get(id.checked_sub(1)? as usize))
+            else {
+                return false;
+            };
+            match self.name(member) {
+                Some(b"") => self.finds(*inner, path),
+                Some(name) => {
+                    name == first.as_bytes() && (rest.is_empty() || self.finds(*inner, rest))
+                }
+                None => false,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_members_of_the_running_kernel() {
+        let Some(btf) = Btf::of_kernel() else { return };
+        assert!(btf.has_member("task_struct", &["comm"]));
+        assert!(btf.has_member("bpf_prog", &["aux"]));
+        assert!(btf.has_member("bpf_link_info", &["perf_event", "type"]));
+        assert!(!btf.has_member("task_struct", &["no_such_member"]));
+        assert!(!btf.has_member("no_such_struct", &["comm"]));
+    }
+
+    #[test]
+    fn refuses_what_is_no_btf() {
+        assert!(Btf::parse(Vec::new()).is_none());
+        assert!(Btf::parse(vec![0; 64]).is_none());
+        let mut cut = std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+        cut.truncate(1000);
+        assert!(Btf::parse(cut).is_none());
+    }
+}

@@ -1,0 +1,20 @@
+//! fastbpf's core: kernel events to Arrow columns.
+//!
+//! The way of an event: [`attach`] puts a program on a hook; it writes records into a [`ring`]; a [`stream`] reads them,
+//! [`record`] decodes them into columns, and [`python`] hands batches over.
+#![deny(unsafe_code)]
+
+mod attach;
+mod btf;
+mod error;
+mod maps;
+mod python;
+#[expect(unsafe_code, reason = "reads records where they lie")]
+mod record;
+#[expect(unsafe_code, reason = "memory shared with the kernel")]
+mod ring;
+#[expect(unsafe_code, reason = "the pump outlives every stream, and forks")]
+mod stream;
+#[expect(unsafe_code, reason = "syscalls and mappings")]
+mod sys;
+mod text;

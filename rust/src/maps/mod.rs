@@ -1,0 +1,92 @@
+//! A map's elements as bytes.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::error::{Error, Result};
+use crate::sys::bpf::{self, Element, MapDefinition, MapType};
+
+pub(crate) struct Map {
+    fd: OwnedFd,
+    key_size: usize,
+    // Bytes that one look-up gives: for per-CPU maps a value for each possible CPU, each rounded up to 8.
+    value_size: usize,
+}
+
+const PER_CPU: [MapType; 4] = [
+    MapType::BPF_MAP_TYPE_PERCPU_HASH,
+    MapType::BPF_MAP_TYPE_PERCPU_ARRAY,
+    MapType::BPF_MAP_TYPE_LRU_PERCPU_HASH,
+    MapType::BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
+];
+
+impl Map {
+    pub(crate) fn create(definition: &MapDefinition<'_>, possible_cpus: usize) -> Result<Self> {
+        let fd = bpf::map_create(definition).map_err(Error::kernel("cannot create the map"))?;
+        let size = definition.value_size as usize;
+        let value_size = if PER_CPU.iter().any(|&kind| kind as u32 == definition.kind) {
+            size.next_multiple_of(8) * possible_cpus
+        } else {
+            size
+        };
+        Ok(Self {
+            fd,
+            key_size: definition.key_size as usize,
+            value_size,
+        })
+    }
+
+    fn element<'a>(&'a self, key: &'a [u8]) -> Result<Element<'a>> {
+        if key.len() != self.key_size {
+            return Err(Error::Layout(format!(
+                "a key of this map has {} bytes, not {}",
+                self.key_size,
+                key.len()
+            )));
+        }
+        Ok(Element {
+            map: self.fd.as_fd(),
+            key,
+        })
+    }
+
+    pub(crate) fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut value = vec![0; self.value_size];
+        let found = self
+            .element(key)?
+            .lookup(&mut value)
+            .map_err(Error::kernel("cannot read from the map"))?;
+        Ok(found.then_some(value))
+    }
+
+    pub(crate) fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
+        if value.len() != self.value_size {
+            return Err(Error::Layout(format!(
+                "a value of this map has {} bytes, not {}",
+                self.value_size,
+                value.len()
+            )));
+        }
+        self.element(key)?
+            .update(value, flags)
+            .map_err(Error::kernel("cannot write to the map"))
+    }
+
+    pub(crate) fn delete(&self, key: &[u8]) -> Result<bool> {
+        self.element(key)?
+            .delete()
+            .map_err(Error::kernel("cannot delete from the map"))
+    }
+
+    pub(crate) fn next_key(&self, key: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
+        let mut next = vec![0; self.key_size];
+        let found = bpf::map_next_key(self.fd.as_fd(), key, &mut next)
+            .map_err(Error::kernel("cannot walk the map"))?;
+        Ok(found.then_some(next))
+    }
+}
+
+impl AsFd for Map {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,90 @@
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, RwLock};
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::error::{Error, Result};
+use crate::maps;
+use crate::sys::bpf::{self, MapDefinition};
+
+#[pyclass(frozen, module = "fastbpf._native")]
+pub(super) struct Map {
+    // None when closed.
+    inner: RwLock<Option<Arc<maps::Map>>>,
+}
+
+#[pymethods]
+impl Map {
+    #[new]
+    fn new(
+        kind: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        flags: u32,
+        name: &str,
+        possible_cpus: usize,
+    ) -> Result<Self> {
+        let definition = MapDefinition {
+            kind,
+            key_size,
+            value_size,
+            max_entries,
+            flags,
+            name,
+        };
+        let map = maps::Map::create(&definition, possible_cpus)?;
+        Ok(Self {
+            inner: RwLock::new(Some(Arc::new(map))),
+        })
+    }
+
+    fn fileno(&self) -> Result<i32> {
+        Ok(self.open()?.as_fd().as_raw_fd())
+    }
+
+    fn lookup<'py>(&self, py: Python<'py>, key: &[u8]) -> Result<Option<Bound<'py, PyBytes>>> {
+        Ok(self
+            .open()?
+            .lookup(key)?
+            .map(|value| PyBytes::new(py, &value)))
+    }
+
+    fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
+        self.open()?.update(key, value, flags)
+    }
+
+    fn delete(&self, key: &[u8]) -> Result<bool> {
+        self.open()?.delete(key)
+    }
+
+    fn next_key<'py>(
+        &self,
+        py: Python<'py>,
+        key: Option<&[u8]>,
+    ) -> Result<Option<Bound<'py, PyBytes>>> {
+        Ok(self
+            .open()?
+            .next_key(key)?
+            .map(|key| PyBytes::new(py, &key)))
+    }
+
+    fn id(&self) -> Result<u32> {
+        let map = self.open()?;
+        Ok(bpf::map_info(map.as_fd())
+            .map_err(Error::kernel("cannot look at the map"))?
+            .id)
+    }
+
+    fn close(&self) {
+        drop(self.inner.write().map(|mut inner| inner.take()));
+    }
+}
+
+impl Map {
+    fn open(&self) -> Result<Arc<maps::Map>> {
+        let inner = self.inner.read().ok().and_then(|inner| inner.clone());
+        inner.ok_or_else(|| Error::Stream("this map is closed".into()))
+    }
+}

@@ -1,0 +1,29 @@
+//! The module `fastbpf._native`: the only place that names pyo3. One class a file.
+
+mod batch;
+mod child;
+mod decoder;
+mod error;
+mod kernel;
+mod link;
+mod map;
+mod program;
+mod stream;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<batch::RecordBatch>()?;
+    module.add_class::<child::Child>()?;
+    module.add_class::<decoder::Decoder>()?;
+    module.add_class::<link::Link>()?;
+    module.add_class::<map::Map>()?;
+    module.add_class::<program::Program>()?;
+    module.add_class::<stream::RingStream>()?;
+    module.add_function(wrap_pyfunction!(batch::record_schema, module)?)?;
+    module.add_function(wrap_pyfunction!(kernel::btf_has_member, module)?)?;
+    module.add_function(wrap_pyfunction!(kernel::clock_offsets, module)?)?;
+    module.add_function(wrap_pyfunction!(kernel::wait_for_running_programs, module)?)?;
+    Ok(())
+}

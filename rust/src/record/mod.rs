@@ -1,0 +1,11 @@
+//! From the bytes of records to Arrow columns.
+//!
+//! A [`plan::Plan`] says where each field stands in a record and which column it becomes; [`columns::Columns`] writes
+//! blocks of records into column buffers and cuts record batches off them. Nothing here knows where the bytes come from.
+
+pub(crate) mod block;
+pub(crate) mod columns;
+mod dictionary;
+pub(crate) mod plan;
+mod slab;
+mod variable;

@@ -1,0 +1,104 @@
+//! Columns whose values differ in length: text, bytes and lists from the record's tail.
+
+use super::block::Record;
+use super::plan::{Field, Kind};
+
+// The value that a field's place in the record points to; None when it could not be read, an error when it points out
+// of the record.
+pub(super) fn tail<'a>(field: &Field, record: Record<'a>) -> Result<Option<&'a [u8]>, OutOfRecord> {
+    if field.kind == Kind::Record {
+        return Ok(Some(record.whole()));
+    }
+    let payload = record.payload();
+    let place = payload
+        .get(field.offset..field.offset + 4)
+        .ok_or(OutOfRecord)?;
+    let place = u32::from_ne_bytes([place[0], place[1], place[2], place[3]]);
+    let (offset, len) = ((place & 0xFFFF) as usize, (place >> 16) as usize);
+    if offset == 0 {
+        return Ok(None);
+    }
+    payload
+        .get(offset..offset + len)
+        .map(Some)
+        .ok_or(OutOfRecord)
+}
+
+pub(super) struct OutOfRecord;
+
+// Room that a value may take in the column. An invalid byte becomes U+FFFD, which is three.
+pub(super) fn room(kind: Kind, value: &[u8]) -> usize {
+    if matches!(kind, Kind::Text { .. }) {
+        value.len() * 3
+    } else {
+        value.len()
+    }
+}
+
+// The first `most` bytes of a text, without a character that would be torn.
+pub(super) fn cut(text: &[u8], most: usize) -> &[u8] {
+    if text.len() <= most {
+        return text;
+    }
+    let start = (0..most.min(4))
+        .map(|back| most - 1 - back)
+        .find(|&at| text[at] & 0xC0 != 0x80);
+    match start {
+        Some(start) if start + utf8_length(text[start]) > most => &text[..start],
+        _ => &text[..most],
+    }
+}
+
+fn utf8_length(first: u8) -> usize {
+    match first {
+        0xC2..=0xDF => 2,
+        0xE0..=0xEF => 3,
+        0xF0..=0xF4 => 4,
+        _ => 1,
+    }
+}
+
+// Writes text as valid UTF-8, what is not valid replaced; returns the bytes written.
+//
+// SAFETY (of the caller): `to` is writable for three times the length of `text`.
+pub(super) unsafe fn write_text(text: &[u8], to: *mut u8) -> usize {
+    let mut written = 0;
+    let mut push = |part: &[u8]| {
+        // SAFETY: each part is at most three times as long as the bytes of `text` that it stands for.
+        unsafe { std::ptr::copy_nonoverlapping(part.as_ptr(), to.add(written), part.len()) };
+        written += part.len();
+    };
+    for chunk in text.utf8_chunks() {
+        push(chunk.valid().as_bytes());
+        if !chunk.invalid().is_empty() {
+            push("\u{FFFD}".as_bytes());
+        }
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn written_text_is_the_lossy_text(text in prop::collection::vec(any::<u8>(), 0..64)) {
+            let mut buffer = vec![0; text.len() * 3 + 1];
+            // SAFETY: the buffer is three times as long.
+            let written = unsafe { write_text(&text, buffer.as_mut_ptr()) };
+            prop_assert_eq!(std::str::from_utf8(&buffer[..written]).unwrap(), String::from_utf8_lossy(&text));
+        }
+
+        #[test]
+        fn a_cut_tears_no_character(text in ".{0,32}", most in 1_usize..64) {
+            let kept = cut(text.as_bytes(), most);
+            prop_assert!(kept.len() <= most);
+            let kept = std::str::from_utf8(kept).unwrap();
+            prop_assert!(text.starts_with(kept));
+            prop_assert!(text.len() <= most || kept.len() + 4 > most);
+        }
+    }
+}

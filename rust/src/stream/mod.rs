@@ -1,0 +1,446 @@
+//! An endless source of record batches: a ring, its plan, and who looks at it when.
+//!
+//! A [`Stream`] is looked at by the pump thread ([`pump`]), or by its reader when it is not a background stream. Each
+//! look drains the ring into columns; the reader takes batches from the queue, or what has been gathered so far.
+
+pub(crate) mod pump;
+pub(crate) mod replay;
+mod source;
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+
+use self::source::{Drained, Queue, Source};
+use crate::error::{Error, Result};
+use crate::record::plan::Plan;
+use crate::sys::poll::{EventFd, Woken, wait};
+use crate::sys::process;
+
+// How long events gather in the ring between two looks. Looking more often chases the producers: every look takes cache
+// lines from them (measured: twice the cost at full rate).
+const GATHER: Duration = Duration::from_millis(1);
+// A ring without a new event for so long is left to epoll; before, its producers are spared the wake-up.
+const LINGER: Duration = Duration::from_millis(10);
+// The longest time without a look: programs may ask the kernel not to wake us.
+const IDLE: Duration = Duration::from_millis(100);
+// A record that its producer does not finish is waited for no longer than this when a stream ends.
+const UNFINISHED: Duration = Duration::from_secs(1);
+// What a stream keeps for a slow reader; then the ring fills, and what finds no room is counted.
+const QUEUE_BYTES: usize = 64 << 20;
+
+pub(crate) struct Policy {
+    pub(crate) max_rows: usize,
+    pub(crate) max_latency: Duration,
+    pub(crate) background: bool,
+}
+
+pub(crate) struct Stream {
+    id: u64,
+    process: u32,
+    policy: Policy,
+    map: OwnedFd,
+    schema: SchemaRef,
+    state: Mutex<State>,
+    // Tells the reader that there is something to take.
+    notify: EventFd,
+}
+
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Statistics {
+    pub(crate) received: u64,
+    pub(crate) delivered: u64,
+    pub(crate) bytes: u64,
+    pub(crate) batches: u64,
+    pub(crate) wakeups: u64,
+    pub(crate) cuts: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    // Looked at every GATHER; the last record stays unacknowledged, so the kernel sends no wake-up.
+    Hot,
+    // Everything is acknowledged and epoll waits for the next record.
+    Idle,
+    // stop() was called: what is in the ring is still read.
+    Ending { since: Instant },
+    Ended,
+    Closed,
+}
+
+struct State {
+    source: Option<Source>,
+    phase: Phase,
+    failure: Option<Error>,
+    queue: Queue,
+    // The reader sleeps until there are so many rows.
+    waiting: Option<usize>,
+    // When the ring is to be looked at next, when it was last, and when it last had something.
+    due: Instant,
+    looked: Instant,
+    active: Instant,
+    gather: Duration,
+    // No event of the open batch happened before this.
+    oldest: Instant,
+    statistics: Statistics,
+}
+
+// What the pump has to do after a look.
+#[derive(PartialEq, Eq)]
+pub(crate) enum After {
+    Nothing,
+    // Let epoll wait for the ring.
+    Arm,
+}
+
+pub(crate) enum Next {
+    Batch(RecordBatch),
+    TimedOut,
+    // A signal arrived: let Python look at it, then call again.
+    Interrupted,
+    // The descriptor that was to be watched is ready.
+    Until,
+    End,
+}
+
+pub(crate) struct Wanted<'a> {
+    pub(crate) deadline: Option<Instant>,
+    // Do not return before there are so many rows (or the deadline, or a full batch) ...
+    pub(crate) least: usize,
+    // ... and not more than so many.
+    pub(crate) most: usize,
+    pub(crate) until: Option<BorrowedFd<'a>>,
+}
+
+impl Stream {
+    pub(crate) fn open(map: OwnedFd, plan: Plan, policy: Policy) -> Result<Arc<Self>> {
+        static ID: AtomicU64 = AtomicU64::new(1);
+        let schema = Arc::clone(&plan.schema);
+        let source = Source::open(map.as_fd(), plan, policy.max_rows)?;
+        let limit = if policy.background {
+            (QUEUE_BYTES / source.slab_size()).max(2)
+        } else {
+            0
+        };
+        let now = Instant::now();
+        let state = State {
+            source: Some(source),
+            phase: Phase::Hot,
+            failure: None,
+            queue: Queue {
+                batches: VecDeque::new(),
+                limit,
+            },
+            waiting: None,
+            due: now,
+            looked: now,
+            active: now,
+            gather: GATHER.min(policy.max_latency),
+            oldest: now,
+            statistics: Statistics::default(),
+        };
+        let stream = Arc::new(Self {
+            id: ID.fetch_add(1, Ordering::Relaxed),
+            process: process::id(),
+            policy,
+            map,
+            schema,
+            state: Mutex::new(state),
+            notify: EventFd::new().map_err(Error::kernel("cannot make an eventfd"))?,
+        });
+        if stream.policy.background {
+            pump::current()?.add(&stream)?;
+        }
+        Ok(stream)
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    // A forked child has the parent's streams in its memory, but no pump, and perhaps a lock that nobody will release.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.process != process::id()
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, State>> {
+        if self.is_foreign() {
+            return Err(Error::Stream(format!(
+                "this stream belongs to process {}, which forked this one; open a stream of its own in the child",
+                self.process
+            )));
+        }
+        Ok(self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn statistics(&self) -> Result<Statistics> {
+        Ok(self.lock()?.statistics)
+    }
+
+    // Gives the next batch to the reader. Called without the GIL.
+    pub(crate) fn next(&self, wanted: &Wanted<'_>) -> Result<Next> {
+        let mut last_look = false;
+        loop {
+            let mut state = self.lock()?;
+            let now = Instant::now();
+            let expired = wanted.deadline.is_some_and(|deadline| now >= deadline);
+            // An idle ring is looked at by the reader itself, once: a program that wakes nobody loses no time.
+            let look = if self.policy.background {
+                state.phase == Phase::Idle && now >= state.looked + GATHER
+            } else {
+                now >= state.due && state.ready(&self.policy, wanted.least, now).is_none()
+            };
+            if look || (expired && !last_look) {
+                last_look = expired;
+                let idle = state.phase == Phase::Idle;
+                self.look(&mut state, now);
+                if idle && self.policy.background && state.phase == Phase::Hot {
+                    pump::current()?.wake();
+                }
+            }
+            if let Some(batch) = state.take_ready(&self.policy, wanted, now, expired)? {
+                return Ok(Next::Batch(batch));
+            }
+            match state.phase {
+                Phase::Closed => {
+                    return Err(Error::Stream(
+                        "this stream is closed; its statistics can still be read".into(),
+                    ));
+                }
+                Phase::Ended => return Ok(Next::End),
+                _ if expired => return Ok(Next::TimedOut),
+                _ => {}
+            }
+            let mut until = now + IDLE;
+            if !self.policy.background {
+                until = until.min(state.due);
+            }
+            if let Some(deadline) = wanted.deadline {
+                until = until.min(deadline);
+            }
+            state.waiting = Some(wanted.least);
+            let idle = state.phase == Phase::Idle;
+            drop(state);
+            match self.sleep(until.saturating_duration_since(now), idle, wanted.until)? {
+                Some(next) => return Ok(next),
+                None => self.notify.clear(),
+            }
+        }
+    }
+
+    fn sleep(
+        &self,
+        timeout: Duration,
+        idle: bool,
+        until: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Next>> {
+        let mut fds = vec![self.notify.as_fd()];
+        if idle && !self.policy.background {
+            fds.push(self.map.as_fd());
+        }
+        let failed = "cannot wait for events";
+        fds.extend(until);
+        if wait(&fds, Some(timeout)).map_err(Error::kernel(failed))? == Woken::Interrupted {
+            return Ok(Some(Next::Interrupted));
+        }
+        if let Some(until) = until
+            && wait(&[until], Some(Duration::ZERO)).map_err(Error::kernel(failed))? == Woken::Ready
+        {
+            return Ok(Some(Next::Until));
+        }
+        Ok(None)
+    }
+
+    // The pump's turn.
+    fn turn(&self, now: Instant) -> After {
+        let Ok(mut state) = self.lock() else {
+            return After::Nothing;
+        };
+        let after = self.look(&mut state, now);
+        if let Some(least) = state.waiting
+            && state.ready(&self.policy, least, now).is_some()
+        {
+            state.waiting = None;
+            self.notify.signal();
+        }
+        after
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let state = self.lock().ok()?;
+        (!matches!(state.phase, Phase::Ended | Phase::Closed)).then_some(state.due)
+    }
+
+    fn look(&self, state: &mut State, now: Instant) -> After {
+        match state.look(&self.policy, now) {
+            Ok(after) => after,
+            Err(error) => {
+                state.failure = Some(error);
+                state.phase = Phase::Ended;
+                After::Nothing
+            }
+        }
+    }
+
+    // Nothing more will be written to the ring: what is there can be read to the end. The caller has detached before.
+    pub(crate) fn stop(&self) -> Result<()> {
+        let mut state = self.lock()?;
+        if matches!(state.phase, Phase::Hot | Phase::Idle) {
+            let now = Instant::now();
+            state.phase = Phase::Ending { since: now };
+            state.due = now;
+            // Until it has ended, or the reader has to make room, or a record is still being written.
+            while matches!(state.phase, Phase::Ending { .. }) && state.due <= now {
+                self.look(&mut state, now);
+            }
+            self.notify.signal();
+            if self.policy.background {
+                pump::current()?.wake();
+            }
+        }
+        Ok(())
+    }
+
+    // Ends the stream at once. What was not taken stays in the count of what was received.
+    pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        let mut state = self.lock()?;
+        if state.phase == Phase::Closed {
+            return Ok(());
+        }
+        state.phase = Phase::Closed;
+        if let Some(source) = state.source.take() {
+            let (events, bytes) = source.left();
+            state.statistics.received += events;
+            state.statistics.bytes += bytes;
+            state.statistics.cuts = source.cuts();
+        }
+        state.queue.batches.clear();
+        self.notify.signal();
+        drop(state);
+        if self.policy.background {
+            pump::current()?.remove(self);
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.map.as_fd()
+    }
+}
+
+impl State {
+    fn look(&mut self, policy: &Policy, now: Instant) -> Result<After> {
+        let Some(source) = &mut self.source else {
+            return Ok(After::Nothing);
+        };
+        if matches!(self.phase, Phase::Ended | Phase::Closed) {
+            return Ok(After::Nothing);
+        }
+        let gathered = source.gathered();
+        let Drained {
+            events,
+            bytes,
+            full,
+            busy,
+        } = source.drain(policy.max_rows, &mut self.queue)?;
+        self.statistics.received += events;
+        self.statistics.bytes += bytes;
+        self.statistics.wakeups += 1;
+        self.statistics.cuts = source.cuts();
+        if gathered == 0 || !self.queue.batches.is_empty() {
+            self.oldest = self.looked;
+        }
+        self.looked = now;
+        if full {
+            // A reader that decodes on its own thread goes on at once; the pump waits for room.
+            self.due = if policy.background {
+                now + self.gather
+            } else {
+                now
+            };
+            return Ok(After::Nothing);
+        }
+        if let Phase::Ending { since } = self.phase {
+            self.due = now + self.gather;
+            if events == 0 && (!busy || now > since + UNFINISHED) {
+                source.acknowledge();
+                self.phase = Phase::Ended;
+            } else if events > 0 && !busy {
+                self.due = now;
+            }
+            return Ok(After::Nothing);
+        }
+        if events > 0 {
+            self.active = now;
+        }
+        self.gather = source.pace(self.gather, GATHER.min(policy.max_latency), bytes);
+        // A record that is being written is waited for by the clock: epoll would answer at once, again and again.
+        if busy || now < self.active + LINGER || !source.acknowledge() {
+            self.phase = Phase::Hot;
+            let wait = if now < self.active + LINGER {
+                self.gather
+            } else {
+                (now - self.active).min(IDLE) / 4
+            };
+            self.due = now + wait.max(self.gather);
+            return Ok(After::Nothing);
+        }
+        self.phase = Phase::Idle;
+        self.due = now + IDLE;
+        Ok(After::Arm)
+    }
+
+    // Some when a reader who wants `least` rows need not wait any longer.
+    fn ready(&self, policy: &Policy, least: usize, now: Instant) -> Option<()> {
+        let gathered = self.source.as_ref().map_or(0, Source::gathered);
+        let late = gathered > 0 && least <= 1 && now >= self.oldest + policy.max_latency;
+        let enough = gathered >= least.min(policy.max_rows).max(1);
+        let over = matches!(self.phase, Phase::Ended | Phase::Closed) || self.failure.is_some();
+        (!self.queue.batches.is_empty()
+            || late
+            || enough && least > 1
+            || gathered >= policy.max_rows
+            || over)
+            .then_some(())
+    }
+
+    fn take_ready(
+        &mut self,
+        policy: &Policy,
+        wanted: &Wanted<'_>,
+        now: Instant,
+        expired: bool,
+    ) -> Result<Option<RecordBatch>> {
+        if self.ready(policy, wanted.least, now).is_none() && !expired {
+            return Ok(None);
+        }
+        let batch = match (self.queue.batches.pop_front(), &mut self.source) {
+            (Some(batch), _) => Some(batch),
+            (None, Some(source)) => source.cut()?,
+            (None, None) => None,
+        };
+        let Some(mut batch) = batch else {
+            return self.failure.take().map_or(Ok(None), Err);
+        };
+        if batch.num_rows() > wanted.most {
+            self.queue
+                .batches
+                .push_front(batch.slice(wanted.most, batch.num_rows() - wanted.most));
+            batch = batch.slice(0, wanted.most);
+        }
+        self.statistics.delivered += batch.num_rows() as u64;
+        self.statistics.batches += 1;
+        Ok(Some(batch))
+    }
+}

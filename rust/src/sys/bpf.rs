@@ -1,0 +1,294 @@
+//! The commands of `bpf(2)` that fastbpf uses, on byte slices and file descriptors.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use aya_obj::generated::{
+    bpf_attach_type, bpf_attr, bpf_attr__bindgen_ty_2__bindgen_ty_1 as ElementValue, bpf_cmd,
+    bpf_map_info, bpf_prog_info,
+};
+
+use super::{Call, call, call_fd};
+
+pub(crate) use aya_obj::generated::bpf_map_type as MapType;
+
+pub(crate) const RINGBUF_OVERWRITE: u32 = 1 << 19; // BPF_F_RB_OVERWRITE, include/uapi/linux/bpf.h of 6.19
+
+fn attr() -> bpf_attr {
+    // SAFETY: bpf_attr is a union of plain integers, for which all zero bytes is a value.
+    unsafe { std::mem::zeroed() }
+}
+
+fn fd(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().cast_unsigned()
+}
+
+fn name(text: &str) -> [std::ffi::c_char; 16] {
+    let mut name = [0; 16];
+    for (to, from) in name.iter_mut().zip(text.bytes().take(15)) {
+        *to = from.cast_signed() as std::ffi::c_char;
+    }
+    name
+}
+
+pub(crate) struct MapDefinition<'a> {
+    pub(crate) kind: u32,
+    pub(crate) key_size: u32,
+    pub(crate) value_size: u32,
+    pub(crate) max_entries: u32,
+    pub(crate) flags: u32,
+    pub(crate) name: &'a str,
+}
+
+pub(crate) fn map_create(map: &MapDefinition<'_>) -> io::Result<OwnedFd> {
+    let mut attr = attr();
+    // SAFETY: every field of the union is plain integers and the union was zeroed.
+    let a = unsafe { &mut attr.__bindgen_anon_1 };
+    a.map_type = map.kind;
+    a.key_size = map.key_size;
+    a.value_size = map.value_size;
+    a.max_entries = map.max_entries;
+    a.map_flags = map.flags;
+    a.map_name = name(map.name);
+    call_fd(Call::Bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr))
+}
+
+pub(crate) struct Element<'a> {
+    pub(crate) map: BorrowedFd<'a>,
+    pub(crate) key: &'a [u8],
+}
+
+impl Element<'_> {
+    fn attr(&self, value: u64, flags: u64) -> bpf_attr {
+        let mut attr = attr();
+        // SAFETY: as in map_create.
+        let a = unsafe { &mut attr.__bindgen_anon_2 };
+        a.map_fd = fd(self.map);
+        a.key = self.key.as_ptr() as u64;
+        a.__bindgen_anon_1 = ElementValue { value };
+        a.flags = flags;
+        attr
+    }
+
+    // False when the map has no such key. `value` must be as long as the kernel writes: the caller knows the map.
+    pub(crate) fn lookup(&self, value: &mut [u8]) -> io::Result<bool> {
+        let mut attr = self.attr(value.as_mut_ptr() as u64, 0);
+        found(call(Call::Bpf(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr)))
+    }
+
+    pub(crate) fn update(&self, value: &[u8], flags: u64) -> io::Result<()> {
+        let mut attr = self.attr(value.as_ptr() as u64, flags);
+        call(Call::Bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr)).map(drop)
+    }
+
+    pub(crate) fn delete(&self) -> io::Result<bool> {
+        let mut attr = self.attr(0, 0);
+        found(call(Call::Bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut attr)))
+    }
+}
+
+// The key that follows `key` (or the first one) into `next`; false at the end.
+pub(crate) fn map_next_key(
+    map: BorrowedFd<'_>,
+    key: Option<&[u8]>,
+    next: &mut [u8],
+) -> io::Result<bool> {
+    let mut attr = attr();
+    // SAFETY: as in map_create.
+    let a = unsafe { &mut attr.__bindgen_anon_2 };
+    a.map_fd = fd(map);
+    a.key = key.map_or(0, |key| key.as_ptr() as u64);
+    a.__bindgen_anon_1 = ElementValue {
+        next_key: next.as_mut_ptr() as u64,
+    };
+    found(call(Call::Bpf(bpf_cmd::BPF_MAP_GET_NEXT_KEY, &mut attr)))
+}
+
+fn found(answer: io::Result<i64>) -> io::Result<bool> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) struct ProgramDefinition<'a> {
+    pub(crate) kind: u32,
+    pub(crate) instructions: &'a [u8],
+    pub(crate) license: &'a CStr,
+    pub(crate) name: &'a str,
+}
+
+pub(crate) struct LoadRefused {
+    pub(crate) error: io::Error,
+    pub(crate) log: Vec<u8>,
+}
+
+// Loads without a log; when that fails, again with one, in growing buffers, to learn why.
+pub(crate) fn prog_load(program: &ProgramDefinition<'_>) -> Result<OwnedFd, LoadRefused> {
+    let first = match load_once(program, &mut []) {
+        Ok(fd) => return Ok(fd),
+        Err(error) => error,
+    };
+    // The verifier did not run: a log would be empty, and on some kernels asking for it changes the error.
+    if matches!(
+        first.raw_os_error(),
+        Some(libc::EPERM | libc::E2BIG | libc::EBADF)
+    ) {
+        let mut log = vec![0; 1 << 16];
+        let _ = load_once(program, &mut log);
+        return Err(LoadRefused {
+            error: first,
+            log: until_nul(log),
+        });
+    }
+    let mut size = 1 << 16;
+    loop {
+        let mut log = vec![0; size];
+        match load_once(program, &mut log) {
+            Ok(fd) => return Ok(fd),
+            // The kernel takes at most UINT_MAX >> 2 (kernel/bpf/log.c bpf_verifier_log_attr_valid).
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && size < 1 << 29 => {
+                size <<= 3
+            }
+            Err(error) => {
+                return Err(LoadRefused {
+                    error,
+                    log: until_nul(log),
+                });
+            }
+        }
+    }
+}
+
+fn load_once(program: &ProgramDefinition<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
+    let mut attr = attr();
+    // SAFETY: as in map_create.
+    let a = unsafe { &mut attr.__bindgen_anon_3 };
+    a.prog_type = program.kind;
+    a.insn_cnt = u32::try_from(program.instructions.len() / 8).unwrap_or(u32::MAX);
+    a.insns = program.instructions.as_ptr() as u64;
+    a.license = program.license.as_ptr() as u64;
+    a.prog_name = name(program.name);
+    if !log.is_empty() {
+        a.log_level = 1;
+        a.log_size = u32::try_from(log.len()).unwrap_or(u32::MAX);
+        a.log_buf = log.as_mut_ptr() as u64;
+    }
+    call_fd(Call::Bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr))
+}
+
+fn until_nul(mut log: Vec<u8>) -> Vec<u8> {
+    let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
+    log.truncate(end);
+    log
+}
+
+#[derive(Default)]
+pub(crate) struct TestRun {
+    pub(crate) retval: u32,
+    pub(crate) duration: u32,
+    pub(crate) data: Vec<u8>,
+    pub(crate) ctx: Vec<u8>,
+}
+
+pub(crate) fn prog_test_run(
+    program: BorrowedFd<'_>,
+    data: Option<&[u8]>,
+    ctx: Option<&[u8]>,
+    repeat: u32,
+) -> io::Result<TestRun> {
+    // Room for what a program may push in front of and behind a packet (XDP_PACKET_HEADROOM and a tail of a page).
+    let mut out = data.map(|data| vec![0_u8; data.len() + 4096]);
+    // A raw tracepoint's context goes in only (net/bpf/test_run.c bpf_prog_test_run_raw_tp refuses ctx_out).
+    let mut ctx_out = match (ctx, data) {
+        (Some(ctx), Some(_)) => Some(vec![0_u8; ctx.len()]),
+        _ => None,
+    };
+    let mut attr = attr();
+    // SAFETY: as in map_create.
+    let a = unsafe { &mut attr.test };
+    a.prog_fd = fd(program);
+    a.repeat = repeat;
+    if let (Some(data), Some(out)) = (data, out.as_mut()) {
+        a.data_in = data.as_ptr() as u64;
+        a.data_size_in = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        a.data_out = out.as_mut_ptr() as u64;
+        a.data_size_out = u32::try_from(out.len()).unwrap_or(u32::MAX);
+    }
+    if let Some(ctx) = ctx {
+        a.ctx_in = ctx.as_ptr() as u64;
+        a.ctx_size_in = u32::try_from(ctx.len()).unwrap_or(u32::MAX);
+    }
+    if let Some(ctx) = ctx_out.as_mut() {
+        a.ctx_out = ctx.as_mut_ptr() as u64;
+        a.ctx_size_out = u32::try_from(ctx.len()).unwrap_or(u32::MAX);
+    }
+    call(Call::Bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr))?;
+    // SAFETY: the kernel has filled the same member in.
+    let a = unsafe { &attr.test };
+    let cut = |bytes: Option<Vec<u8>>, size: u32| {
+        let mut bytes = bytes.unwrap_or_default();
+        bytes.truncate(size as usize);
+        bytes
+    };
+    Ok(TestRun {
+        retval: a.retval,
+        duration: a.duration,
+        data: cut(out, a.data_size_out),
+        ctx: cut(ctx_out, a.ctx_size_out),
+    })
+}
+
+fn info<T>(object: BorrowedFd<'_>) -> io::Result<T> {
+    // SAFETY: only called for the kernel's info structs, plain integers for which all zero bytes is a value.
+    let mut info: T = unsafe { std::mem::zeroed() };
+    let mut attr = attr();
+    // SAFETY: as in map_create.
+    let a = unsafe { &mut attr.info };
+    a.bpf_fd = fd(object);
+    a.info_len = u32::try_from(size_of::<T>()).expect("an info struct is small");
+    a.info = std::ptr::from_mut(&mut info) as u64;
+    call(Call::Bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr))?;
+    Ok(info)
+}
+
+pub(crate) fn prog_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
+    info(program)
+}
+
+pub(crate) fn map_info(map: BorrowedFd<'_>) -> io::Result<bpf_map_info> {
+    info(map)
+}
+
+pub(crate) fn info_name(name: &[std::ffi::c_char; 16]) -> String {
+    name.iter()
+        .take_while(|&&c| c != 0)
+        .map(|&c| char::from(c.cast_unsigned()))
+        .collect()
+}
+
+// A link that lives with its descriptor. EINVAL where the kernel has no link for perf events (before 5.15).
+pub(crate) fn link_create_perf_event(
+    program: BorrowedFd<'_>,
+    event: BorrowedFd<'_>,
+) -> io::Result<OwnedFd> {
+    let mut attr = attr();
+    // SAFETY: as in map_create.
+    let a = unsafe { &mut attr.link_create };
+    a.__bindgen_anon_1.prog_fd = fd(program);
+    a.__bindgen_anon_2.target_fd = fd(event);
+    a.attach_type = bpf_attach_type::BPF_PERF_EVENT as u32;
+    call_fd(Call::Bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr))
+}
+
+pub(crate) fn raw_tracepoint_open(program: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    let name = CString::new(name).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let mut attr = attr();
+    // SAFETY: as in map_create.
+    let a = unsafe { &mut attr.raw_tracepoint };
+    a.prog_fd = fd(program);
+    a.name = name.as_ptr() as u64;
+    call_fd(Call::Bpf(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr))
+}

@@ -1,0 +1,80 @@
+//! Memory mappings that unmap themselves.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::ptr::{self, NonNull};
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
+
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping is memory of the process, not of a thread; who may read and write it is the holder's affair.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; a shared Mapping only gives out its address.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    // Pages of a map, left out of a forked child so that it does not keep the map alive.
+    pub(crate) fn of_map(
+        map: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+        writable: bool,
+    ) -> io::Result<Self> {
+        let protection = if writable {
+            ProtFlags::READ | ProtFlags::WRITE
+        } else {
+            ProtFlags::READ
+        };
+        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing of ours.
+        let base = unsafe {
+            mmap(
+                ptr::null_mut(),
+                len,
+                protection,
+                MapFlags::SHARED,
+                map,
+                offset,
+            )
+        }?;
+        let mapping = Self::owned(base, len);
+        // SAFETY: the range is the mapping just made.
+        unsafe { madvise(base, len, Advice::LinuxDontFork) }?;
+        Ok(mapping)
+    }
+
+    // Zeroed memory in huge pages where the kernel has them: first touches cost more than decoding does.
+    pub(crate) fn anonymous(len: usize) -> io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: as in of_map.
+        let base = unsafe { mmap_anonymous(ptr::null_mut(), len, protection, MapFlags::PRIVATE) }?;
+        // SAFETY: the range is the mapping just made. A kernel without huge pages refuses, which harms nothing.
+        let _ = unsafe { madvise(base, len, Advice::LinuxHugepage) };
+        Ok(Self::owned(base, len))
+    }
+
+    fn owned(base: *mut core::ffi::c_void, len: usize) -> Self {
+        Self {
+            base: NonNull::new(base.cast()).expect("mmap never answers with address 0"),
+            len,
+        }
+    }
+
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is ours alone, and whoever drops the mapping has let go of every pointer into it.
+        let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
