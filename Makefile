@@ -20,7 +20,7 @@ RUST := $(shell find rust Cargo.toml Cargo.lock \( -type d -o -type f \) 2>/dev/
 # One interpreter for every build: pyo3 is compiled anew when it sees another.
 export PYO3_PYTHON := $(CURDIR)/$(PY)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
-# maturin looks for `python3 -m ziglang` and for auditwheel on PATH.
+# maturin looks for `python3 -m ziglang` on PATH.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1

@@ -101,11 +101,11 @@ class ProgramSpec:
         """
         given = dict(maps or {})
         with ExitStack() as made:
-            live: dict[object, Map] = {}
+            live: dict[int, Map] = {}
             by_name: dict[str, Map] = dict(given)
             for one in self.code.maps:
                 if isinstance(one, Map):
-                    live[one] = one
+                    live[id(one)] = one
                     by_name.setdefault(one.spec.name, one)
                     continue
                 assert isinstance(one, MapSpec)
@@ -116,11 +116,11 @@ class ProgramSpec:
                 else:
                     known = made.enter_context(one.create())
                     by_name[one.name or f"map{len(live)}"] = known
-                live[one] = known
+                live[id(one)] = known
             unused = given.keys() - {getattr(one, "name", None) or one.spec.name for one in self.code.maps}  # type: ignore[attr-defined]
             if unused:
                 raise LayoutError(f"the code names no map {sorted(unused)[0]!r}")
-            native = self._load_native(self.code.link(lambda one: live[one].fileno()))
+            native = self._load_native(self.code.link(lambda one: live[id(one)].fileno()))
             owned = made.pop_all()
         return Program(self, native, by_name, owned)
 

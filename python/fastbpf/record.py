@@ -13,6 +13,7 @@ from fastbpf.errors import LayoutError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
     from typing import Self
 
     import pyarrow as pa
@@ -177,7 +178,10 @@ class Struct:
 
     def __init_subclass__(cls) -> None:
         annotations = cls.__dict__.get("__annotations__", {})
-        _lay_out(cls, {**cls.fields, **{name: _resolve(cls, name, kind) for name, kind in annotations.items()}})
+        # The scope of the class statement, in which `from __future__ import annotations` left text to be evaluated.
+        scope = sys._getframe(1)
+        resolved = {name: _resolve(cls, name, kind, scope) for name, kind in annotations.items()}
+        _lay_out(cls, {**cls.fields, **resolved})
 
     def __init__(self, **values: Any) -> None:
         for name in self.fields:
@@ -203,9 +207,7 @@ class Struct:
         >>> fb.Struct.of("Pair", {"from": fb.u32, "to": fb.u64}).size
         16
         """
-        made = type(name, (Struct,), {})
-        _lay_out(made, dict(fields))
-        return made
+        return type(name, (Struct,), {"__annotations__": dict(fields)})
 
     @classmethod
     def offset(cls, name: str) -> int:
@@ -274,11 +276,10 @@ def _lay_out(cls: type[Struct], fields: dict[str, FieldType]) -> None:
     cls._offsets = offsets
 
 
-def _resolve(cls: type, name: str, kind: object) -> FieldType:
-    # `from __future__ import annotations` makes text of them.
+def _resolve(cls: type, name: str, kind: object, scope: FrameType) -> FieldType:
     if isinstance(kind, str):
         try:
-            kind = eval(kind, vars(sys.modules[cls.__module__]))  # noqa: S307  # the module's own text, as typing does
+            kind = eval(kind, scope.f_globals, scope.f_locals)  # noqa: S307  # the module's own text, as typing does
         except Exception as error:
             raise LayoutError(f"{cls.__name__}.{name}: {kind!r} cannot be evaluated ({error})") from None
     if not isinstance(kind, FieldType):

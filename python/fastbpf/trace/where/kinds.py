@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Number:
-    """A whole number of `size` bytes (1, 2, 4 or 8), never null. A `boolean` counts as 1 whatever its bits, unless all are 0."""
+    """A whole number of `size` bytes (1, 2, 4 or 8), never null. A `boolean` is 0, or 1 if any bit is set."""
 
     size: int
     signed: bool
@@ -57,9 +57,9 @@ class Place:
 class TextPlace:
     """Where a Text lies. The u32 at `base + offset` is `length << 16 | start`, or 0 for null.
 
-    Its bytes begin at `base + start`; `length` does not count a NUL and none is needed. `start` is at most `limit`, and what
-    `base` points to, the value of a map, has room for `limit + most + 1` bytes. A `length` of `most + 1` says that the text
-    was longer than `most`.
+    Its bytes begin at `base + start`; `length` does not count a NUL and none is needed. `start` is at most `limit`, and
+    `base` points into the value of a map that has room for `limit + most + 1` bytes from there. If `length` is
+    `most + 1`, the text was longer than `most`.
     """
 
     base: Register

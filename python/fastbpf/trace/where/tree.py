@@ -1,10 +1,11 @@
-"""What an expression means: numbers with their ranges, and conditions. Whatever can be decided by ranges is, when it is made.
+"""What an expression means: numbers with their ranges, and conditions, decided where the ranges decide.
 
-Numbers are Python's, without bounds. A register holds a number modulo 2**64, which `+ - * & | ^ <<` respect; so a register says
-all about a number whose range fits 64 bits, signed or unsigned, whatever it was computed from. The rest need that of operands.
+Numbers are Python's, without bounds. A register holds a number modulo 2**64, which `+ - * & | ^ <<` respect: so it says
+all about a number whose range fits 64 bits, signed or unsigned, whatever that was computed from. Everything else needs
+such a range of its operands.
 
-A condition is negated when it is made, down to its leaves, and a leaf that meets a null is false either way. That gives SQL's
-three-valued logic, in which a null decides nothing and an event that nothing decides is not wanted.
+A condition is negated when it is made, down to its leaves, and a leaf that meets a null is false either way. That gives
+SQL's three-valued logic, in which an event is wanted when the condition is true, not when a null leaves it open.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class Among:
 
 @dataclass(frozen=True)
 class Like:
-    """Whether text is one of several literals, or begins with one of them if `prefix`. Null is neither that nor its negation."""
+    """Whether text is one of several literals, or if `prefix` begins with one. A null is false, `negated` or not."""
 
     name: str
     kind: Chars | Text
@@ -124,6 +125,7 @@ class Null:
     """Whether a text is null, or with `negated` whether it is not."""
 
     name: str
+    kind: Text
     negated: bool = False
 
 
@@ -169,7 +171,10 @@ _OPERATORS = {**_BITWISE, **_MONOTONIC, "%": operator.mod}
 
 
 def binary(symbol: str, left: Int, right: Int) -> Int:
-    """`left symbol right`. For >> // % the operands' ranges must be `known`; shifts are by 0 to 63, divisions of 0 or more by 1 or more."""
+    """`left symbol right`.
+
+    For >> // % the ranges must be `known`; shifts must be by 0 to 63, and divisions of 0 or more by 1 or more.
+    """
     if isinstance(left, Literal) and isinstance(right, Literal):
         return Literal(_OPERATORS[symbol](left.value, right.value))
     range_ = _range(symbol, left.range, right.range)
@@ -269,8 +274,8 @@ def some(tests: Iterable[Test]) -> Test:
     return Some(tuple(parts)) if len(parts) > 1 else parts[0] if parts else Always(False)
 
 
-def fields(node: Test | Int) -> Iterator[str]:
-    """The names of the fields that decide."""
+def fields(node: Test | Int) -> Iterator[tuple[str, Number | Chars | Text]]:
+    """The fields that decide: name and kind, as often as they are looked at."""
     if isinstance(node, (All, Some)):
         for part in node.parts:
             yield from fields(part)
@@ -280,4 +285,4 @@ def fields(node: Test | Int) -> Iterator[str]:
     elif isinstance(node, Among):
         yield from fields(node.number)
     elif isinstance(node, (Like, Null, Field)):
-        yield node.name
+        yield node.name, node.kind

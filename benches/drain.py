@@ -1,0 +1,42 @@
+"""From a full ring to column batches that are let go one after another."""
+
+from __future__ import annotations
+
+import fastbpf as fb
+from benches.harness import OURS, Effort, MissingPeerError, Result, take_turns
+from benches.records import RECORDS, Bcc, FullRing, Libbpf, Record, drained
+
+BCC = "bcc, rows"
+LIBBPF = "libbpf C, columns"
+
+
+def run(effort: Effort) -> Result:
+    notes = []
+    sides = {}
+    peers: list[Libbpf | Bcc] = []
+    with FullRing() as ours, FullRing() as theirs, fb.RingBuffer(ours.map, Record, background=False) as stream:
+
+        def fastbpf() -> float:
+            ours.fill()
+            return drained(stream)
+
+        try:
+            peers.append(libbpf := Libbpf(theirs))
+            sides[LIBBPF] = libbpf.drain
+        except MissingPeerError as error:
+            notes.append(str(error))
+        sides[OURS] = fastbpf
+        medians = take_turns(sides, effort, rounds=4 * effort.rounds + 1)
+        try:
+            if not effort.smoke:
+                peers.append(bcc := Bcc(theirs))
+                medians |= take_turns({BCC: bcc.drain, OURS: fastbpf}, effort) | {OURS: medians[OURS]}
+        except MissingPeerError as error:
+            notes.append(str(error))
+        for peer in peers:
+            peer.close()
+    result = Result("drain", f"a full ring of {RECORDS:,} records of 48 bytes, batch by batch", "ns/event", medians)
+    result.notes = notes
+    result.ratio(LIBBPF, 0.7)
+    result.speedup(BCC, 150)
+    return result

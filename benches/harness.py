@@ -1,0 +1,136 @@
+"""What every benchmark needs: peers that take turns, medians, C peers, and what came out."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+HERE = Path(__file__).parent
+BUILD = HERE / "build"
+# bcc's Python comes from Debian, for Debian's Python.
+SYSTEM_PYTHON = "/usr/bin/python3"
+OURS = "fastbpf"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much to do: `rounds` turns of each peer; `smoke` is our side and libbpf only, short, and judges nothing."""
+
+    rounds: int = 5
+    smoke: bool = False
+
+    def scaled(self, full: int, short: int) -> int:
+        return short if self.smoke else full
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that has to hold: `value`, as the text says it, is at most (or at least) `limit`."""
+
+    text: str
+    value: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+@dataclass
+class Result:
+    """What came out: medians of all who did it, in `unit`, ours under "fastbpf"."""
+
+    name: str
+    work: str
+    unit: str
+    medians: dict[str, float]
+    targets: list[Target] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ours(self) -> float:
+        return self.medians[OURS]
+
+    def ratio(self, peer: str, limit: float, text: str | None = None) -> None:
+        """We need at most `limit` times what the peer needs."""
+        if peer in self.medians:
+            self.targets.append(Target(text or f"× {peer}", self.ours / self.medians[peer], limit))
+
+    def speedup(self, peer: str, limit: float) -> None:
+        """We are at least `limit` times as fast as the peer."""
+        if peer in self.medians:
+            self.targets.append(Target(f"times faster than {peer}", self.medians[peer] / self.ours, limit, at_least=True))
+
+    def below(self, text: str, value: float, limit: float) -> None:
+        self.targets.append(Target(text, value, limit))
+
+
+def take_turns(sides: Mapping[str, Callable[[], float]], effort: Effort, rounds: int | None = None) -> dict[str, float]:
+    """Medians of what each side measures. Each warms up once, then they take turns."""
+    measured: dict[str, list[float]] = {name: [] for name in sides}
+    if not effort.smoke:
+        for side in sides.values():
+            side()
+    for _ in range(1 if effort.smoke else rounds or effort.rounds):
+        for name, side in sides.items():
+            measured[name].append(side())
+    return {name: median(values) for name, values in measured.items()}
+
+
+class MissingPeerError(Exception):
+    """A peer cannot run here."""
+
+
+def build(source: str, *, shared: bool = False, libraries: tuple[str, ...] = ()) -> Path:
+    """Compiles benches/peers/SOURCE with -O2, unless that has been done."""
+    origin = HERE / "peers" / source
+    result = BUILD / (origin.stem + (".so" if shared else ""))
+    if result.exists() and result.stat().st_mtime > origin.stat().st_mtime:
+        return result
+    BUILD.mkdir(exist_ok=True)
+    options = ["-shared", "-fPIC"] if shared else []
+    command = ["cc", "-O2", "-Wall", "-Wextra", *options, "-o", result, origin, *(f"-l{name}" for name in libraries)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MissingPeerError(f"{source} does not compile, is libbpf-dev installed? {done.stderr.strip()[-300:]}")
+    return result
+
+
+def find(command: str) -> str:
+    """Where a peer's command is."""
+    path = shutil.which(command)
+    if path is None:
+        raise MissingPeerError(f"{command} is not installed")
+    return path
+
+
+def system_python(module: str) -> str:
+    """Debian's Python, if it has the module."""
+    done = subprocess.run([SYSTEM_PYTHON, "-c", f"import {module}"], capture_output=True, check=False)
+    if done.returncode:
+        raise MissingPeerError(f"{SYSTEM_PYTHON} has no module {module}")
+    return SYSTEM_PYTHON
+
+
+def say(text: str) -> None:
+    """Progress, where results are not."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def plain(number: float) -> str:
+    """A number with three digits that say something."""
+    if number >= 1000:
+        return f"{round(number, 2 - len(str(int(number)))):,.0f}"
+    return f"{number:.3g}"
+
+
+Json = dict[str, Any]
