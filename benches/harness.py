@@ -68,7 +68,9 @@ class Result:
     def speedup(self, peer: str, limit: float) -> None:
         """We are at least `limit` times as fast as the peer."""
         if peer in self.medians:
-            self.targets.append(Target(f"times faster than {peer}", self.medians[peer] / self.ours, limit, at_least=True))
+            self.targets.append(
+                Target(f"times faster than {peer}", self.medians[peer] / self.ours, limit, at_least=True)
+            )
 
     def below(self, text: str, value: float, limit: float) -> None:
         self.targets.append(Target(text, value, limit))

@@ -72,7 +72,16 @@ def filler(ring: fb.MapSpec, comms: fb.MapSpec) -> fb.ProgramSpec:
 
 COMMS = b"".join(
     name.encode().ljust(16, b"\0")
-    for name in ("nginx", "postgres", "python3", "kworker/0:1", "redis-server", "systemd-journal", "java", "containerd-shim")
+    for name in (
+        "nginx",
+        "postgres",
+        "python3",
+        "kworker/0:1",
+        "redis-server",
+        "systemd-journal",
+        "java",
+        "containerd-shim",
+    )
 )
 
 
@@ -173,8 +182,8 @@ def drained(stream: fb.Stream) -> float:
         if rows >= RECORDS:
             break
     took = perf_counter_ns() - start
-    assert rows == RECORDS, rows
-    return took / RECORDS
+    assert rows >= RECORDS, rows
+    return took / rows
 
 
 def drained_kept(stream: fb.Stream) -> float:

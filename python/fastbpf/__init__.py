@@ -15,7 +15,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _HOMES = {
-    "errors": ("AsmError", "Error", "KernelError", "LayoutError", "ProbeError", "StreamError", "VerifierError", "WhereError"),
+    "errors": (
+        "AsmError",
+        "Error",
+        "KernelError",
+        "LayoutError",
+        "ProbeError",
+        "StreamError",
+        "VerifierError",
+        "WhereError",
+    ),
     "record": (
         *("Struct", "bool8", "boottime", "char", "ktime", "raw", "tai", "text"),
         *("i8", "i16", "i32", "i64", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64"),

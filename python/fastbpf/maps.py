@@ -80,7 +80,9 @@ class MapSpec:
             for what in ("key", "value"):
                 kind = getattr(self, what)
                 if not isinstance(kind, FieldType) and not (isinstance(kind, type) and issubclass(kind, Struct)):
-                    raise LayoutError(f"the {what} of a {self.type} map is a type such as fb.u64 or a Struct, not {kind!r}")
+                    raise LayoutError(
+                        f"the {what} of a {self.type} map is a type such as fb.u64 or a Struct, not {kind!r}"
+                    )
             if "array" in self.type and self.key != u32:
                 raise LayoutError(f"the key of a {self.type} map is fb.u32, not {self.key!r}")
         if not 0 < self.max_entries < 1 << 32:
@@ -94,12 +96,11 @@ class MapSpec:
         """
         from fastbpf import _native
 
-        sizes = [0 if kind is None else kind.size for kind in (self.key, self.value)]
+        key, value = (0 if kind is None else kind.size for kind in (self.key, self.value))
+        kind, entries, flags = _TYPES[self.type], self.max_entries, self.flags
         try:
             native = with_memlock(
-                lambda: _native.Map(
-                    _TYPES[self.type], *sizes, self.max_entries, self.flags, self.name, possible_cpus()
-                )
+                lambda: _native.Map(kind, key, value, entries, flags, self.name, possible_cpus()),
             )
         except KernelError as error:
             raise remedied(error) from None

@@ -45,7 +45,8 @@ class TestRun(NamedTuple):
     data: bytes
     ctx: bytes
 
-    __test__ = False  # not a test, whatever pytest thinks of the name
+
+TestRun.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest thinks of the name
 
 
 class ProgramInfo(NamedTuple):
@@ -112,7 +113,9 @@ class ProgramSpec:
                 if one.name and one.name in by_name:
                     known = by_name[one.name]
                     if one.name not in given and known.spec != one:
-                        raise LayoutError(f"the code names two different maps {one.name!r}; one map a name within a load")
+                        raise LayoutError(
+                            f"the code names two different maps {one.name!r}; one map a name within a load"
+                        )
                 else:
                     known = made.enter_context(one.create())
                     by_name[one.name or f"map{len(live)}"] = known
@@ -148,7 +151,7 @@ class Program:
     @property
     def info(self) -> ProgramInfo:
         """What the kernel knows of it now. Source: bpf(2), BPF_OBJ_GET_INFO_BY_FD."""
-        return ProgramInfo(**self._native.info())
+        return ProgramInfo(**self._native.info())  # type: ignore[arg-type]  # the names are the fields
 
     def fileno(self) -> int:
         """The file descriptor, which stays this object's."""
@@ -207,7 +210,9 @@ class Program:
             return TestRun(*self._native.test_run(data, ctx, repeat))
         except KernelError as error:
             if error.errno == 524:  # ENOTSUPP, which is the kernel's own
-                raise KernelError(524, f"the kernel cannot test-run a {self.spec.type} program; attach it instead") from None
+                raise KernelError(
+                    524, f"the kernel cannot test-run a {self.spec.type} program; attach it instead"
+                ) from None
             raise remedied(error) from None
 
 

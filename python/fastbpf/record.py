@@ -106,7 +106,7 @@ class _Sized:
 
 
 def _count(code: str, count: int) -> int:
-    if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= 1 << 20:
+    if type(count) is not int or not 0 < count <= 1 << 20:
         raise LayoutError(f"{code}[{count!r}]: the count has to be a whole number from 1 to {1 << 20}")
     return count
 
@@ -189,7 +189,9 @@ class Struct:
                 raise LayoutError(f"{type(self).__name__} needs a value for {name!r}")
             setattr(self, name, values.pop(name))
         if values:
-            raise LayoutError(f"{type(self).__name__} has no field {next(iter(values))!r}, only {', '.join(self.fields)}")
+            raise LayoutError(
+                f"{type(self).__name__} has no field {next(iter(values))!r}, only {', '.join(self.fields)}"
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.fields)})"
@@ -283,6 +285,8 @@ def _resolve(cls: type, name: str, kind: object, scope: FrameType) -> FieldType:
         except Exception as error:
             raise LayoutError(f"{cls.__name__}.{name}: {kind!r} cannot be evaluated ({error})") from None
     if not isinstance(kind, FieldType):
-        hint = "give its length, as in fb.char[16]" if isinstance(kind, _Sized) else "use fb.u32, fb.char[16], fb.ktime …"
+        hint = (
+            "give its length, as in fb.char[16]" if isinstance(kind, _Sized) else "use fb.u32, fb.char[16], fb.ktime …"
+        )
         raise LayoutError(f"{cls.__name__}.{name}: {kind!r} is not a field type; {hint}")
     return kind

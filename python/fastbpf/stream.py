@@ -180,7 +180,9 @@ class Stream:
         return self._native.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        raise TypeError("this stream has no end; take(seconds=5) or take(rows=1000) of it is an Arrow stream that has one")
+        raise TypeError(
+            "this stream has no end; take(seconds=5) or take(rows=1000) of it is an Arrow stream that has one"
+        )
 
     # What a stream with programs of its own knows and does besides.
 
@@ -249,7 +251,7 @@ class RingBuffer(Stream):
     ) -> None:
         from fastbpf import _native
 
-        if not (isinstance(record, type) and issubclass(record, Struct)):
+        if not issubclass(record, Struct):
             raise LayoutError(f"a record's layout is a Struct, not {record!r}")
         if max_rows < 1 or max_rows > 1 << 24:
             raise ValueError(f"max_rows={max_rows}: a batch has from 1 to {1 << 24} rows")
@@ -257,9 +259,7 @@ class RingBuffer(Stream):
             raise ValueError(f"max_latency={max_latency}: give seconds, from 0 to 3600")
         self._counter = lost
         try:
-            native = _native.RingStream(
-                ring.fileno(), record.columns(), record.size, max_rows, max_latency, background
-            )
+            native = _native.RingStream(ring.fileno(), record.columns(), record.size, max_rows, max_latency, background)
         except KernelError as error:
             raise remedied(error) from None
         super().__init__(native, max_rows)

@@ -31,7 +31,9 @@ class Followed:
 
     def __init__(self) -> None:
         with ExitStack() as stack:
-            self.tasks: Map = stack.enter_context(MapSpec("hash", key=u32, value=u8, max_entries=_TASKS, name="tasks").create())
+            self.tasks: Map = stack.enter_context(
+                MapSpec("hash", key=u32, value=u8, max_entries=_TASKS, name="tasks").create()
+            )
             self.join: Program = stack.enter_context(_load("raw_tracepoint", "join", _join(self.tasks)))
             for name, code in (
                 ("sched_process_fork", _fork(self.tasks)),

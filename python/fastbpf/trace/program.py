@@ -314,7 +314,9 @@ class _Writer:
     def _registers(self) -> Generator[Part, None, tuple[int, tuple[int, ...], tuple[int, int]]]:
         machine = platform.machine()
         if machine not in _REGISTERS:
-            raise ProbeError(f"where a syscall's arguments are is not known for {machine}; trace its tracepoint:syscalls:…")
+            raise ProbeError(
+                f"where a syscall's arguments are is not known for {machine}; trace its tracepoint:syscalls:…"
+            )
         start, size, arguments, number = _REGISTERS[machine]
         if "#registers" not in self.kept:
             self.kept["#registers"] = self._aside(size)

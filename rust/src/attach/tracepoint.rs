@@ -11,18 +11,12 @@ pub(crate) fn attach(program: BorrowedFd<'_>, id: u64) -> Result<Link> {
     let refused = "cannot attach to the tracepoint";
     let event = perf_event::open_tracepoint(id).map_err(Error::kernel(refused))?;
     match bpf::link_create_perf_event(program, event.as_fd()) {
-        Ok(link) => Ok(Link {
-            fd: link,
-            kind: "perf_event",
-        }),
+        Ok(link) => Ok(Link { fd: link, kind: "perf_event" }),
         // Before 5.15 BPF_LINK_CREATE does not know perf events.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
             perf_event::set_bpf(event.as_fd(), program).map_err(Error::kernel(refused))?;
             perf_event::enable(event.as_fd()).map_err(Error::kernel(refused))?;
-            Ok(Link {
-                fd: event,
-                kind: "perf_event ioctl",
-            })
+            Ok(Link { fd: event, kind: "perf_event ioctl" })
         }
         Err(error) => Err(Error::kernel(refused)(error)),
     }
@@ -45,22 +39,15 @@ mod tests {
         let seen = Rc::clone(&calls);
         let program = std::fs::File::open("/dev/null").unwrap();
         // A descriptor of its own for each answer, since the answers are owned.
-        let fd = || {
-            Ok(i64::from(std::os::fd::IntoRawFd::into_raw_fd(
-                std::fs::File::open("/dev/null").unwrap(),
-            )))
-        };
+        let fd = || Ok(i64::from(std::os::fd::IntoRawFd::into_raw_fd(std::fs::File::open("/dev/null").unwrap())));
         let link = fake::with(
             move |call| {
                 match call {
                     Call::PerfEventOpen { attr, pid, cpu } => {
-                        seen.borrow_mut()
-                            .push(format!("open {} {pid} {cpu}", attr.config));
+                        seen.borrow_mut().push(format!("open {} {pid} {cpu}", attr.config));
                     }
                     Call::Bpf(bpf_cmd::BPF_LINK_CREATE, attr) => {
-                        // SAFETY: the member that this command reads.
-                        let kind = unsafe { attr.link_create.attach_type };
-                        assert_eq!(kind, bpf_attach_type::BPF_PERF_EVENT as u32);
+                        assert_eq!(fake::attach_type(attr), bpf_attach_type::BPF_PERF_EVENT as u32);
                         seen.borrow_mut().push("link".into());
                     }
                     Call::Bpf(..) => return Err(io::Error::from_raw_os_error(libc::EPERM)),

@@ -30,20 +30,14 @@ impl Btf {
 
     fn parse(data: Vec<u8>) -> Option<Self> {
         let magic = u16::from_ne_bytes(data.get(..2)?.try_into().ok()?);
-        let mut btf = Self {
-            data,
-            strings: 0..0,
-            types: Vec::new(),
-        };
-        let [header, type_offset, type_len, string_offset, string_len] =
-            [4, 8, 12, 16, 20].map(|at| btf.word(at));
+        let mut btf = Self { data, strings: 0..0, types: Vec::new() };
+        let [header, type_offset, type_len, string_offset, string_len] = [4, 8, 12, 16, 20].map(|at| btf.word(at));
         if magic != MAGIC || (header? as usize) < HEADER {
             return None;
         }
         let start = header? as usize;
         let types = start + type_offset? as usize..start + (type_offset? + type_len?) as usize;
-        btf.strings =
-            start + string_offset? as usize..start + (string_offset? + string_len?) as usize;
+        btf.strings = start + string_offset? as usize..start + (string_offset? + string_len?) as usize;
         let mut at = types.start;
         while at < types.end {
             btf.types.push(at);
@@ -61,9 +55,7 @@ impl Btf {
     }
 
     fn word(&self, at: usize) -> Option<u32> {
-        Some(u32::from_ne_bytes(
-            self.data.get(at..at + 4)?.try_into().ok()?,
-        ))
+        Some(u32::from_ne_bytes(self.data.get(at..at + 4)?.try_into().ok()?))
     }
 
     fn kind(&self, at: usize) -> Option<(u32, usize)> {
@@ -80,8 +72,7 @@ impl Btf {
     // Whether `struct name` has a member of that path, anonymous structs and unions passed through.
     pub(crate) fn has_member(&self, name: &str, path: &[&str]) -> bool {
         self.types.iter().any(|&at| {
-            self.kind(at)
-                .is_some_and(|(kind, count)| kind == STRUCT && count > 0)
+            self.kind(at).is_some_and(|(kind, count)| kind == STRUCT && count > 0)
                 && self.name(at) == Some(name.as_bytes())
                 && self.finds(at, path)
         })
@@ -96,17 +87,12 @@ impl Btf {
         };
         (0..count).any(|member| {
             let member = at + 12 + 12 * member;
-            let Some(inner) = self
-                .word(member + 4)
-                .and_then(|id| self.types.get(id.checked_sub(1)? as usize))
-            else {
+            let Some(inner) = self.word(member + 4).and_then(|id| self.types.get(id.checked_sub(1)? as usize)) else {
                 return false;
             };
             match self.name(member) {
                 Some(b"") => self.finds(*inner, path),
-                Some(name) => {
-                    name == first.as_bytes() && (rest.is_empty() || self.finds(*inner, rest))
-                }
+                Some(name) => name == first.as_bytes() && (rest.is_empty() || self.finds(*inner, rest)),
                 None => false,
             }
         })

@@ -28,33 +28,19 @@ impl Map {
         } else {
             size
         };
-        Ok(Self {
-            fd,
-            key_size: definition.key_size as usize,
-            value_size,
-        })
+        Ok(Self { fd, key_size: definition.key_size as usize, value_size })
     }
 
     fn element<'a>(&'a self, key: &'a [u8]) -> Result<Element<'a>> {
         if key.len() != self.key_size {
-            return Err(Error::Layout(format!(
-                "a key of this map has {} bytes, not {}",
-                self.key_size,
-                key.len()
-            )));
+            return Err(Error::Layout(format!("a key of this map has {} bytes, not {}", self.key_size, key.len())));
         }
-        Ok(Element {
-            map: self.fd.as_fd(),
-            key,
-        })
+        Ok(Element { map: self.fd.as_fd(), key })
     }
 
     pub(crate) fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut value = vec![0; self.value_size];
-        let found = self
-            .element(key)?
-            .lookup(&mut value)
-            .map_err(Error::kernel("cannot read from the map"))?;
+        let found = self.element(key)?.lookup(&mut value).map_err(Error::kernel("cannot read from the map"))?;
         Ok(found.then_some(value))
     }
 
@@ -66,21 +52,16 @@ impl Map {
                 value.len()
             )));
         }
-        self.element(key)?
-            .update(value, flags)
-            .map_err(Error::kernel("cannot write to the map"))
+        self.element(key)?.update(value, flags).map_err(Error::kernel("cannot write to the map"))
     }
 
     pub(crate) fn delete(&self, key: &[u8]) -> Result<bool> {
-        self.element(key)?
-            .delete()
-            .map_err(Error::kernel("cannot delete from the map"))
+        self.element(key)?.delete().map_err(Error::kernel("cannot delete from the map"))
     }
 
     pub(crate) fn next_key(&self, key: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
         let mut next = vec![0; self.key_size];
-        let found = bpf::map_next_key(self.fd.as_fd(), key, &mut next)
-            .map_err(Error::kernel("cannot walk the map"))?;
+        let found = bpf::map_next_key(self.fd.as_fd(), key, &mut next).map_err(Error::kernel("cannot walk the map"))?;
         Ok(found.then_some(next))
     }
 }

@@ -29,12 +29,7 @@ impl RecordBatch {
 
     #[getter]
     fn column_names(&self) -> Vec<String> {
-        self.0
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| field.name().clone())
-            .collect()
+        self.0.schema().fields().iter().map(|field| field.name().clone()).collect()
     }
 
     fn slice(&self, offset: usize, length: usize) -> Self {
@@ -76,20 +71,13 @@ impl RecordBatch {
     }
 }
 
-pub(super) fn schema_capsule<'py>(
-    py: Python<'py>,
-    schema: &Arc<Schema>,
-) -> PyResult<Bound<'py, PyCapsule>> {
+pub(super) fn schema_capsule<'py>(py: Python<'py>, schema: &Arc<Schema>) -> PyResult<Bound<'py, PyCapsule>> {
     let schema = FFI_ArrowSchema::try_from(schema.as_ref()).map_err(crate::error::Error::from)?;
     PyCapsule::new_with_value(py, schema, c"arrow_schema")
 }
 
 // The Arrow schema of a record, as a capsule.
 #[pyfunction]
-pub(super) fn record_schema(
-    py: Python<'_>,
-    fields: Vec<Field>,
-    size: usize,
-) -> PyResult<Bound<'_, PyCapsule>> {
+pub(super) fn record_schema(py: Python<'_>, fields: Vec<Field>, size: usize) -> PyResult<Bound<'_, PyCapsule>> {
     schema_capsule(py, &Plan::new(fields, size)?.schema)
 }

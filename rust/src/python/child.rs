@@ -21,20 +21,10 @@ impl Child {
     #[new]
     fn new(py: Python<'_>, command: Vec<String>, program: &Program) -> Result<Self> {
         let fd = program.open()?;
-        let what = || {
-            format!(
-                "cannot run {:?}",
-                command.first().map_or("", String::as_str)
-            )
-        };
-        let mut child = py
-            .detach(|| spawn_after_test_run(&command, fd.as_fd()))
-            .map_err(Error::kernel(what()))?;
+        let what = || format!("cannot run {:?}", command.first().map_or("", String::as_str));
+        let mut child = py.detach(|| spawn_after_test_run(&command, fd.as_fd())).map_err(Error::kernel(what()))?;
         match pidfd(&child) {
-            Ok(pidfd) => Ok(Self {
-                child: Mutex::new(child),
-                pidfd,
-            }),
+            Ok(pidfd) => Ok(Self { child: Mutex::new(child), pidfd }),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -55,15 +45,8 @@ impl Child {
 
     // The exit code, minus the signal that ended it, or None while it runs.
     fn poll(&self) -> Result<Option<i32>> {
-        let status = self
-            .lock()
-            .try_wait()
-            .map_err(Error::kernel("cannot wait for the command"))?;
-        Ok(status.map(|status| {
-            status
-                .code()
-                .unwrap_or_else(|| -status.signal().unwrap_or(0))
-        }))
+        let status = self.lock().try_wait().map_err(Error::kernel("cannot wait for the command"))?;
+        Ok(status.map(|status| status.code().unwrap_or_else(|| -status.signal().unwrap_or(0))))
     }
 }
 

@@ -1,9 +1,9 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 
 use super::batch::{Field, RecordBatch};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::record::plan::Plan;
 use crate::stream::replay::Replay;
 use crate::sys::clock::Offsets;
@@ -21,29 +21,20 @@ impl Decoder {
     }
 
     // `clocks` are the (monotonic, boottime, tai) offsets to UTC that held when the bytes were taken.
-    fn decode(
-        &self,
-        py: Python<'_>,
-        bytes: &[u8],
-        clocks: (i64, i64, i64),
-    ) -> Result<Vec<RecordBatch>> {
-        let clocks = Offsets {
-            monotonic: clocks.0,
-            boottime: clocks.1,
-            tai: clocks.2,
-        };
-        let batches = py.detach(|| self.lock()?.decode(bytes, &clocks))?;
+    fn decode(&self, py: Python<'_>, bytes: &[u8], clocks: (i64, i64, i64)) -> Result<Vec<RecordBatch>> {
+        let clocks = Offsets { monotonic: clocks.0, boottime: clocks.1, tai: clocks.2 };
+        let batches = py.detach(|| self.lock().decode(bytes, &clocks))?;
         Ok(batches.into_iter().map(RecordBatch).collect())
     }
 
     // What is left of the last batch.
     fn finish(&self) -> Result<Option<RecordBatch>> {
-        Ok(self.lock()?.finish()?.map(RecordBatch))
+        Ok(self.lock().finish()?.map(RecordBatch))
     }
 }
 
 impl Decoder {
-    fn lock(&self) -> Result<std::sync::MutexGuard<'_, Replay>> {
-        Ok::<_, Error>(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn lock(&self) -> MutexGuard<'_, Replay> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,14 +14,12 @@ fn raise(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let errors = py.import("fastbpf.errors")?;
     let message = error.to_string();
     let exception = match error {
-        Error::Kernel { what, source } => errors
-            .getattr("KernelError")?
-            .call1((errno(source), sentence(what, source)))?,
-        Error::Refused { source, log } => errors.getattr("VerifierError")?.call1((
-            errno(source),
-            message,
-            log.lines().collect::<Vec<_>>(),
-        ))?,
+        Error::Kernel { what, source } => {
+            errors.getattr("KernelError")?.call1((errno(source), sentence(what, source)))?
+        }
+        Error::Refused { source, log } => {
+            errors.getattr("VerifierError")?.call1((errno(source), message, log.lines().collect::<Vec<_>>()))?
+        }
         Error::Layout(_) => errors.getattr("LayoutError")?.call1((message,))?,
         Error::Stream(_) | Error::Arrow(_) => errors.getattr("StreamError")?.call1((message,))?,
     };
@@ -36,11 +34,7 @@ fn sentence(what: &str, error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(errno) => {
             let text = error.to_string();
-            let text = text
-                .split(" (os error")
-                .next()
-                .unwrap_or_default()
-                .to_lowercase();
+            let text = text.split(" (os error").next().unwrap_or_default().to_lowercase();
             format!("{what}: {text} (errno {errno})")
         }
         None => format!("{what}: {error}"),

@@ -17,11 +17,7 @@ pub(super) fn btf_has_member(py: Python<'_>, name: &str, path: Vec<String>) -> O
 
 #[pyfunction]
 pub(super) fn clock_offsets() -> (i64, i64, i64) {
-    let Offsets {
-        monotonic,
-        boottime,
-        tai,
-    } = Offsets::now();
+    let Offsets { monotonic, boottime, tai } = Offsets::now();
     (monotonic, boottime, tai)
 }
 

@@ -19,15 +19,13 @@ impl Link {
     #[staticmethod]
     fn tracepoint(py: Python<'_>, program: &Program, id: u64) -> Result<Self> {
         let fd = program.open()?;
-        py.detach(|| tracepoint::attach(fd.as_fd(), id))
-            .map(Self::from)
+        py.detach(|| tracepoint::attach(fd.as_fd(), id)).map(Self::from)
     }
 
     #[staticmethod]
     fn raw_tracepoint(py: Python<'_>, program: &Program, name: &str) -> Result<Self> {
         let fd = program.open()?;
-        py.detach(|| raw_tracepoint::attach(fd.as_fd(), name))
-            .map(Self::from)
+        py.detach(|| raw_tracepoint::attach(fd.as_fd(), name)).map(Self::from)
     }
 
     #[getter]
@@ -37,10 +35,7 @@ impl Link {
 
     fn fileno(&self) -> Result<i32> {
         let link = self.link.read().ok();
-        let fd = link
-            .as_ref()
-            .and_then(|link| link.as_ref())
-            .map(|link| link.as_fd().as_raw_fd());
+        let fd = link.as_ref().and_then(|link| link.as_ref()).map(|link| link.as_fd().as_raw_fd());
         fd.ok_or_else(|| Error::Stream("this link is closed".into()))
     }
 
@@ -53,9 +48,6 @@ impl Link {
 
 impl From<attach::Link> for Link {
     fn from(link: attach::Link) -> Self {
-        Self {
-            kind: link.kind,
-            link: RwLock::new(Some(link)),
-        }
+        Self { kind: link.kind, link: RwLock::new(Some(link)) }
     }
 }

@@ -26,18 +26,9 @@ impl Map {
         name: &str,
         possible_cpus: usize,
     ) -> Result<Self> {
-        let definition = MapDefinition {
-            kind,
-            key_size,
-            value_size,
-            max_entries,
-            flags,
-            name,
-        };
+        let definition = MapDefinition { kind, key_size, value_size, max_entries, flags, name };
         let map = maps::Map::create(&definition, possible_cpus)?;
-        Ok(Self {
-            inner: RwLock::new(Some(Arc::new(map))),
-        })
+        Ok(Self { inner: RwLock::new(Some(Arc::new(map))) })
     }
 
     fn fileno(&self) -> Result<i32> {
@@ -45,10 +36,7 @@ impl Map {
     }
 
     fn lookup<'py>(&self, py: Python<'py>, key: &[u8]) -> Result<Option<Bound<'py, PyBytes>>> {
-        Ok(self
-            .open()?
-            .lookup(key)?
-            .map(|value| PyBytes::new(py, &value)))
+        Ok(self.open()?.lookup(key)?.map(|value| PyBytes::new(py, &value)))
     }
 
     fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
@@ -59,22 +47,13 @@ impl Map {
         self.open()?.delete(key)
     }
 
-    fn next_key<'py>(
-        &self,
-        py: Python<'py>,
-        key: Option<&[u8]>,
-    ) -> Result<Option<Bound<'py, PyBytes>>> {
-        Ok(self
-            .open()?
-            .next_key(key)?
-            .map(|key| PyBytes::new(py, &key)))
+    fn next_key<'py>(&self, py: Python<'py>, key: Option<&[u8]>) -> Result<Option<Bound<'py, PyBytes>>> {
+        Ok(self.open()?.next_key(key)?.map(|key| PyBytes::new(py, &key)))
     }
 
     fn id(&self) -> Result<u32> {
         let map = self.open()?;
-        Ok(bpf::map_info(map.as_fd())
-            .map_err(Error::kernel("cannot look at the map"))?
-            .id)
+        Ok(bpf::map_info(map.as_fd()).map_err(Error::kernel("cannot look at the map"))?.id)
     }
 
     fn close(&self) {

@@ -19,30 +19,17 @@ type TestRun<'py> = (u32, u32, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 #[pymethods]
 impl Program {
     #[new]
-    fn load(
-        py: Python<'_>,
-        kind: u32,
-        instructions: &[u8],
-        license: &str,
-        name: &str,
-    ) -> Result<Self> {
-        let license = CString::new(license)
-            .map_err(|_| Error::Layout("a license cannot hold a NUL character".into()))?;
+    fn load(py: Python<'_>, kind: u32, instructions: &[u8], license: &str, name: &str) -> Result<Self> {
+        let license =
+            CString::new(license).map_err(|_| Error::Layout("a license cannot hold a NUL character".into()))?;
         let fd = py.detach(|| {
-            let definition = ProgramDefinition {
-                kind,
-                instructions,
-                license: &license,
-                name,
-            };
+            let definition = ProgramDefinition { kind, instructions, license: &license, name };
             bpf::prog_load(&definition).map_err(|refused| Error::Refused {
                 source: refused.error,
                 log: String::from_utf8_lossy(&refused.log).into_owned(),
             })
         })?;
-        Ok(Self {
-            fd: RwLock::new(Some(Arc::new(fd))),
-        })
+        Ok(Self { fd: RwLock::new(Some(Arc::new(fd))) })
     }
 
     fn fileno(&self) -> Result<i32> {
@@ -61,27 +48,15 @@ impl Program {
         let run = py
             .detach(|| bpf::prog_test_run(fd.as_fd(), data, ctx, repeat))
             .map_err(Error::kernel("cannot run the program"))?;
-        Ok((
-            run.retval,
-            run.duration,
-            PyBytes::new(py, &run.data),
-            PyBytes::new(py, &run.ctx),
-        ))
+        Ok((run.retval, run.duration, PyBytes::new(py, &run.data), PyBytes::new(py, &run.ctx)))
     }
 
     fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let info = bpf::prog_info(self.open()?.as_fd())
-            .map_err(Error::kernel("cannot look at the program"))?;
+        let info = bpf::prog_info(self.open()?.as_fd()).map_err(Error::kernel("cannot look at the program"))?;
         let dict = PyDict::new(py);
         dict.set_item("id", info.id)?;
         dict.set_item("name", bpf::info_name(&info.name))?;
-        dict.set_item(
-            "tag",
-            info.tag
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>(),
-        )?;
+        dict.set_item("tag", format!("{:016x}", u64::from_be_bytes(info.tag)))?;
         dict.set_item("verified_insns", info.verified_insns)?;
         dict.set_item("run_time_ns", info.run_time_ns)?;
         dict.set_item("run_cnt", info.run_cnt)?;

@@ -26,16 +26,9 @@ impl RingStream {
         background: bool,
     ) -> Result<Self> {
         let plan = Plan::new(fields, size)?;
-        let policy = Policy {
-            max_rows,
-            max_latency: Duration::from_secs_f64(max_latency),
-            background,
-        };
-        let map = crate::sys::process::duplicate(map_fd)
-            .map_err(Error::kernel("cannot use the ring buffer's map"))?;
-        Ok(Self {
-            stream: Stream::open(map, plan, policy)?,
-        })
+        let policy = Policy { max_rows, max_latency: Duration::from_secs_f64(max_latency), background };
+        let map = crate::sys::process::duplicate(map_fd).map_err(Error::kernel("cannot use the ring buffer's map"))?;
+        Ok(Self { stream: Stream::open(map, plan, policy)? })
     }
 
     // (batch, why there is none): "" with a batch, or "timeout", "until", "end".
@@ -55,12 +48,7 @@ impl RingStream {
         loop {
             let next = py.detach(|| {
                 let until = until.map(crate::sys::process::borrow);
-                self.stream.next(&Wanted {
-                    deadline,
-                    least,
-                    most,
-                    until,
-                })
+                self.stream.next(&Wanted { deadline, least, most, until })
             })?;
             match next {
                 Next::Batch(batch) => return Ok((Some(RecordBatch(batch)), "")),
@@ -83,14 +71,7 @@ impl RingStream {
     // (received, delivered, bytes, batches, wakeups, cuts)
     fn statistics(&self, py: Python<'_>) -> Result<(u64, u64, u64, u64, u64, u64)> {
         let s = py.detach(|| self.stream.statistics())?;
-        Ok((
-            s.received,
-            s.delivered,
-            s.bytes,
-            s.batches,
-            s.wakeups,
-            s.cuts,
-        ))
+        Ok((s.received, s.delivered, s.bytes, s.batches, s.wakeups, s.cuts))
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {

@@ -30,18 +30,36 @@ impl<'a> Block<'a> {
         }
     }
 
+    // Records as `next` gives them, until it gives none or there are `limit`: None for one that does not count.
     #[inline(always)]
-    pub(crate) fn clear(&mut self) {
-        self.len = 0;
-        self.shortest = u32::MAX;
-    }
-
-    #[inline(always)]
-    pub(crate) fn push(&mut self, record: Record<'a>) {
-        self.payloads[self.len] = record.payload;
-        self.lengths[self.len] = record.length;
-        self.len += 1;
-        self.shortest = self.shortest.min(record.length);
+    pub(crate) fn fill<E>(
+        &mut self,
+        limit: usize,
+        mut next: impl FnMut() -> Result<Option<Record<'a>>, E>,
+    ) -> Option<E> {
+        let limit = limit.min(CAPACITY);
+        let (payloads, lengths) = (&mut self.payloads[..limit], &mut self.lengths[..limit]);
+        // Counted in registers: this runs once for each record.
+        let (mut len, mut shortest) = (0, u32::MAX);
+        let mut stop = None;
+        while len < limit {
+            match next() {
+                Ok(Some(record)) => {
+                    payloads[len] = record.payload;
+                    lengths[len] = record.length;
+                    len += 1;
+                    shortest = shortest.min(record.length);
+                }
+                Ok(None) => {}
+                Err(reason) => {
+                    stop = Some(reason);
+                    break;
+                }
+            }
+        }
+        self.len = len;
+        self.shortest = shortest;
+        stop
     }
 
     #[inline(always)]
@@ -50,11 +68,7 @@ impl<'a> Block<'a> {
     }
 
     pub(crate) fn shortest(&self) -> usize {
-        if self.len == 0 {
-            usize::MAX
-        } else {
-            self.shortest as usize
-        }
+        if self.len == 0 { usize::MAX } else { self.shortest as usize }
     }
 
     pub(crate) fn address(&self, index: usize) -> usize {
@@ -66,11 +80,7 @@ impl<'a> Block<'a> {
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'a>> {
-        (0..self.len).map(|i| Record {
-            payload: self.payloads[i],
-            length: self.lengths[i],
-            lifetime: PhantomData,
-        })
+        (0..self.len).map(|i| Record { payload: self.payloads[i], length: self.lengths[i], lifetime: PhantomData })
     }
 }
 
@@ -79,11 +89,7 @@ impl<'a> Record<'a> {
     /// `payload` is readable for `length` bytes during `'a`, and follows an 8-byte header that is readable too.
     #[inline(always)]
     pub(crate) unsafe fn new(payload: *const u8, length: u32) -> Self {
-        Self {
-            payload,
-            length,
-            lifetime: PhantomData,
-        }
+        Self { payload, length, lifetime: PhantomData }
     }
 
     pub(super) fn payload(self) -> &'a [u8] {

@@ -68,10 +68,7 @@ impl Kind {
     }
 
     fn has_tail(self) -> bool {
-        matches!(
-            self,
-            Self::Text { .. } | Self::TailBytes | Self::TailIntegers(_) | Self::Record
-        )
+        matches!(self, Self::Text { .. } | Self::TailBytes | Self::TailIntegers(_) | Self::Record)
     }
 }
 
@@ -79,54 +76,26 @@ impl Columns {
     // `batch` is how many rows a batch has at most, `record` how long a record may be.
     pub(crate) fn new(plan: Arc<Plan>, batch: usize, record: usize) -> Self {
         let mut tail = 0;
-        let mut shape = Shape {
-            rows: batch.next_multiple_of(ALIGN),
-            tail: 0,
-            size: 0,
-        };
+        let mut shape = Shape { rows: batch.next_multiple_of(ALIGN), tail: 0, size: 0 };
         for field in &plan.fields {
             if field.kind.has_tail() {
-                let largest = if field.kind == Kind::Record {
-                    record + 16
-                } else {
-                    LARGEST_TAIL
-                };
-                tail = tail
-                    .max((shape.rows * AVERAGE_TAIL).max(2 * largest))
-                    .next_multiple_of(ALIGN);
+                let largest = if field.kind == Kind::Record { record + 16 } else { LARGEST_TAIL };
+                tail = tail.max((shape.rows * AVERAGE_TAIL).max(2 * largest)).next_multiple_of(ALIGN);
             }
         }
         shape.tail = tail;
-        let row: usize = plan
-            .fields
-            .iter()
-            .map(|field| {
-                if field.kind == Kind::Bool {
-                    1
-                } else {
-                    field.kind.width() + 5
-                }
-            })
-            .sum();
-        // Huge pages are filled up: rows that a slab has beyond one batch serve the next.
+        let row: usize =
+            plan.fields.iter().map(|field| if field.kind == Kind::Bool { 1 } else { field.kind.width() }).sum();
+        // A slab fills whole huge pages, with one batch that is a little smaller, or with several.
         let (_, least) = divide(&plan, &shape);
         if tail == 0 && least > HUGE_PAGE / 2 {
-            let spare = least.next_multiple_of(HUGE_PAGE) - least;
-            shape.rows = (shape.rows + spare / row.max(1)) / ALIGN * ALIGN;
+            let rows = least.max(HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE / row.max(1) / ALIGN * ALIGN;
+            shape.rows = if rows > shape.rows { rows / shape.rows * shape.rows } else { rows };
         }
         let (writers, size) = divide(&plan, &shape);
-        shape.size = size;
-        let pool = Pool::new(size);
-        Self {
-            plan,
-            pool,
-            shape,
-            slab: None,
-            writers,
-            start: 0,
-            end: 0,
-            cuts: 0,
-        }
+        shape.size = if size > HUGE_PAGE / 2 { size.next_multiple_of(HUGE_PAGE) } else { size };
+        let pool = Pool::new(shape.size);
+        Self { plan, pool, shape, slab: None, writers, start: 0, end: 0, cuts: 0 }
     }
 
     pub(crate) fn schema(&self) -> arrow_schema::SchemaRef {
@@ -163,16 +132,12 @@ impl Columns {
         if block.len() == 0 {
             return Ok(0);
         }
-        let slab = match &self.slab {
-            Some(slab) => Arc::clone(slab),
-            None => {
-                let slab = self
-                    .pool
-                    .take()
-                    .map_err(Error::kernel("cannot get memory for a batch"))?;
-                self.slab = Some(Arc::clone(&slab));
-                slab
-            }
+        let slab = if let Some(slab) = &self.slab {
+            Arc::clone(slab)
+        } else {
+            let slab = self.pool.take().map_err(Error::kernel("cannot get memory for a batch"))?;
+            self.slab = Some(Arc::clone(&slab));
+            slab
         };
         let count = self.fitting(block)?;
         let row = self.end;
@@ -189,11 +154,7 @@ impl Columns {
     // How many of the block's records there is room for in the tails. Also sees that no value points out of its record.
     fn fitting(&self, block: &Block<'_>) -> Result<usize> {
         let mut count = block.len().min(self.room());
-        for writer in self
-            .writers
-            .iter()
-            .filter(|writer| writer.field.kind.has_tail())
-        {
+        for writer in self.writers.iter().filter(|writer| writer.field.kind.has_tail()) {
             let mut left = self.shape.tail - writer.used;
             for (i, record) in block.records().take(count).enumerate() {
                 let value = tail(&writer.field, record).map_err(|_| {
@@ -227,10 +188,7 @@ impl Columns {
             .collect();
         self.start = self.end.next_multiple_of(ALIGN);
         if self.start + ALIGN > self.shape.rows
-            || self
-                .writers
-                .iter()
-                .any(|writer| writer.is_nearly_full(self.shape.tail))
+            || self.writers.iter().any(|writer| writer.is_nearly_full(self.shape.tail))
         {
             self.slab = None;
             self.start = 0;
@@ -240,11 +198,7 @@ impl Columns {
         }
         self.end = self.start;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(Some(RecordBatch::try_new_with_options(
-            self.schema(),
-            columns,
-            &options,
-        )?))
+        Ok(Some(RecordBatch::try_new_with_options(self.schema(), columns, &options)?))
     }
 }
 
@@ -271,11 +225,7 @@ fn divide(plan: &Plan, shape: &Shape) -> (Vec<Writer>, usize) {
                 validity: part(if tailed { shape.rows / 8 } else { 0 }),
                 offsets: part(if tailed { (shape.rows + 1) * 4 } else { 0 }),
                 used: 0,
-                dictionary: if let Kind::Chars(count) = kind {
-                    Some(Dictionary::new(count))
-                } else {
-                    None
-                },
+                dictionary: if let Kind::Chars(count) = kind { Some(Dictionary::new(count)) } else { None },
             }
         })
         .collect();
@@ -286,18 +236,12 @@ fn divide(plan: &Plan, shape: &Shape) -> (Vec<Writer>, usize) {
 //
 // SAFETY (of the caller): each payload is readable up to offset + size of T, `to` is writable for as many T.
 #[inline(always)]
-unsafe fn gather<T: Copy>(
-    payloads: &[*const u8],
-    offset: usize,
-    to: *mut u8,
-    map: impl Fn(T) -> T,
-) {
+unsafe fn gather<T: Copy>(payloads: &[*const u8], offset: usize, to: *mut u8, map: impl Fn(T) -> T) {
     let to = to.cast::<T>();
     for (i, payload) in payloads.iter().enumerate() {
         // SAFETY: promised by the caller; columns are aligned for T, records need not be.
         unsafe {
-            to.add(i)
-                .write(map(payload.add(offset).cast::<T>().read_unaligned()))
+            to.add(i).write(map(payload.add(offset).cast::<T>().read_unaligned()));
         };
     }
 }
@@ -309,11 +253,7 @@ unsafe fn set_bit(bits: *mut u8, row: usize, bit: bool) {
     // SAFETY: promised by the caller.
     unsafe {
         let byte = bits.add(row / 8);
-        let before = if row.is_multiple_of(8) {
-            0
-        } else {
-            byte.read()
-        };
+        let before = if row.is_multiple_of(8) { 0 } else { byte.read() };
         byte.write(before | u8::from(bit) << (row % 8));
     }
 }
@@ -321,14 +261,7 @@ unsafe fn set_bit(bits: *mut u8, row: usize, bit: bool) {
 impl Writer {
     // SAFETY (of the caller): the slab at `base` has room for `count` rows from `row` on and for their tails; the first
     // `count` records hold the field, and its value where that is in the tail.
-    unsafe fn append(
-        &mut self,
-        base: *mut u8,
-        row: usize,
-        block: &Block<'_>,
-        count: usize,
-        clocks: &Offsets,
-    ) -> u64 {
+    unsafe fn append(&mut self, base: *mut u8, row: usize, block: &Block<'_>, count: usize, clocks: &Offsets) -> u64 {
         let payloads = &block.payloads()[..count];
         let offset = self.field.offset;
         let kind = self.field.kind;
@@ -353,11 +286,7 @@ impl Writer {
                 }
                 Kind::Bool => {
                     for (i, payload) in payloads.iter().enumerate() {
-                        set_bit(
-                            base.add(self.values),
-                            row + i,
-                            payload.add(offset).read() != 0,
-                        );
+                        set_bit(base.add(self.values), row + i, payload.add(offset).read() != 0);
                     }
                 }
                 Kind::Chars(_) => {
@@ -368,11 +297,7 @@ impl Writer {
                 Kind::Bytes(_) | Kind::Integers(..) => {
                     let width = kind.width();
                     for (i, payload) in payloads.iter().enumerate() {
-                        std::ptr::copy_nonoverlapping(
-                            payload.add(offset),
-                            to.add(i * width),
-                            width,
-                        );
+                        std::ptr::copy_nonoverlapping(payload.add(offset), to.add(i * width), width);
                     }
                 }
                 Kind::Text { .. } | Kind::TailBytes | Kind::TailIntegers(_) | Kind::Record => {
@@ -384,22 +309,12 @@ impl Writer {
     }
 
     // SAFETY (of the caller): as for append.
-    unsafe fn append_tail(
-        &mut self,
-        base: *mut u8,
-        row: usize,
-        block: &Block<'_>,
-        count: usize,
-    ) -> u64 {
-        let element = if let Kind::TailIntegers(integer) = self.field.kind {
-            integer.width()
-        } else {
-            1
-        };
+    unsafe fn append_tail(&mut self, base: *mut u8, row: usize, block: &Block<'_>, count: usize) -> u64 {
+        let element = if let Kind::TailIntegers(integer) = self.field.kind { integer.width() } else { 1 };
         let mut cuts = 0;
         // SAFETY: the parts have room for these rows (promised by the caller); offsets has one more entry than rows.
         unsafe {
-            let offsets = base.add(self.offsets).cast::<i32>();
+            let offsets = self.offsets(base);
             if row == 0 {
                 offsets.write(0);
             }
@@ -421,6 +336,10 @@ impl Writer {
         cuts
     }
 
+    fn offsets(&self, base: *mut u8) -> *mut i32 {
+        base.wrapping_add(self.offsets).cast()
+    }
+
     fn is_nearly_full(&self, tail: usize) -> bool {
         self.field.kind.has_tail() && self.used + LARGEST_TAIL / 3 > tail
     }
@@ -436,32 +355,20 @@ impl Writer {
         // offsets ascend within the values, text is UTF-8 (write_text).
         unsafe {
             let part = |at: usize, len: usize| slab.buffer(base.add(at), len);
-            let array = ArrayDataBuilder::new(data_type.clone()).len(rows);
+            let array = ArrayDataBuilder::new(data_type).len(rows);
             let values = |width: usize| part(self.values + start * width, rows * width);
             match kind {
                 Kind::Integer(_) | Kind::Time(_) | Kind::Bytes(_) => {
                     array.add_buffer(values(kind.width())).build_unchecked()
                 }
-                Kind::Bool => array
-                    .add_buffer(part(self.values + start / 8, rows.div_ceil(8)))
-                    .build_unchecked(),
+                Kind::Bool => array.add_buffer(part(self.values + start / 8, rows.div_ceil(8))).build_unchecked(),
                 Kind::Integers(integer, count) => array
-                    .add_child_data(primitive(
-                        integer.data_type(),
-                        rows * count,
-                        values(kind.width()),
-                    ))
+                    .add_child_data(primitive(integer.data_type(), rows * count, values(kind.width())))
                     .build_unchecked(),
                 Kind::Chars(_) => {
                     let keys = values(4);
-                    let dictionary = self
-                        .dictionary
-                        .as_mut()
-                        .map(|dictionary| dictionary.finish().to_data());
-                    array
-                        .add_buffer(keys)
-                        .child_data(dictionary.into_iter().collect())
-                        .build_unchecked()
+                    let dictionary = self.dictionary.as_mut().map(|dictionary| dictionary.finish().to_data());
+                    array.add_buffer(keys).child_data(dictionary.into_iter().collect()).build_unchecked()
                 }
                 Kind::Text { .. } | Kind::TailBytes | Kind::TailIntegers(_) | Kind::Record => {
                     let offsets = part(self.offsets + start * 4, (rows + 1) * 4);
@@ -470,14 +377,12 @@ impl Writer {
                     let values = part(self.values, self.used);
                     let next = end.next_multiple_of(ALIGN);
                     if next != end {
-                        let first = base.add(self.offsets).cast::<i32>();
+                        let first = self.offsets(base);
                         first.add(next).write(first.add(end).read());
                     }
                     if let Kind::TailIntegers(integer) = kind {
                         let count = self.used / integer.width();
-                        array
-                            .add_child_data(primitive(integer.data_type(), count, values))
-                            .build_unchecked()
+                        array.add_child_data(primitive(integer.data_type(), count, values)).build_unchecked()
                     } else {
                         array.add_buffer(values).build_unchecked()
                     }
@@ -490,10 +395,5 @@ impl Writer {
 // SAFETY (of the caller): `values` holds `len` values of the type.
 unsafe fn primitive(data_type: DataType, len: usize, values: Buffer) -> ArrayData {
     // SAFETY: promised by the caller.
-    unsafe {
-        ArrayDataBuilder::new(data_type)
-            .len(len)
-            .add_buffer(values)
-            .build_unchecked()
-    }
+    unsafe { ArrayDataBuilder::new(data_type).len(len).add_buffer(values).build_unchecked() }
 }

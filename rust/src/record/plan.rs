@@ -116,10 +116,7 @@ impl Kind {
                 integer => Self::TailIntegers(Integer::parse(integer)?),
             });
         }
-        let count = count
-            .parse()
-            .ok()
-            .filter(|&count| (1..=1 << 20).contains(&count))?;
+        let count = count.parse().ok().filter(|&count| (1..=1 << 20).contains(&count))?;
         Some(match element {
             "char" => Self::Chars(count),
             "bytes" => Self::Bytes(count),
@@ -142,10 +139,7 @@ impl Kind {
     }
 
     fn nullable(self) -> bool {
-        matches!(
-            self,
-            Self::Text { .. } | Self::TailBytes | Self::TailIntegers(_)
-        )
+        matches!(self, Self::Text { .. } | Self::TailBytes | Self::TailIntegers(_))
     }
 
     pub(crate) fn data_type(self) -> DataType {
@@ -154,9 +148,7 @@ impl Kind {
             Self::Integer(integer) => integer.data_type(),
             Self::Bool => DataType::Boolean,
             Self::Time(_) => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
-            Self::Chars(_) => {
-                DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
-            }
+            Self::Chars(_) => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
             Self::Bytes(count) => DataType::FixedSizeBinary(as_i32(count)),
             Self::Integers(integer, count) => DataType::FixedSizeList(item(integer), as_i32(count)),
             Self::Text { .. } => DataType::Utf8,
@@ -175,11 +167,8 @@ impl Plan {
         let mut compiled = Vec::with_capacity(fields.len());
         let mut columns = Vec::with_capacity(fields.len());
         for (name, offset, text) in fields {
-            let kind = Kind::parse(&text).ok_or_else(|| {
-                Error::Layout(format!(
-                    "field {name:?} has a type that is not known: {text:?}"
-                ))
-            })?;
+            let kind = Kind::parse(&text)
+                .ok_or_else(|| Error::Layout(format!("field {name:?} has a type that is not known: {text:?}")))?;
             if offset.checked_add(kind.size()).is_none_or(|end| end > size) {
                 return Err(Error::Layout(format!(
                     "field {name:?} ({text}) at offset {offset} does not fit into a record of {size} bytes"
@@ -191,10 +180,6 @@ impl Plan {
         if compiled.is_empty() {
             return Err(Error::Layout("a record needs at least one field".into()));
         }
-        Ok(Self {
-            fields: compiled,
-            size,
-            schema: Arc::new(Schema::new(columns)),
-        })
+        Ok(Self { fields: compiled, size, schema: Arc::new(Schema::new(columns)) })
     }
 }

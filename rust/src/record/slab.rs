@@ -20,23 +20,13 @@ const KEEP: usize = 32 << 20;
 
 impl Pool {
     pub(crate) fn new(size: usize) -> Arc<Self> {
-        Arc::new(Self {
-            size,
-            free: Mutex::new(Vec::new()),
-        })
+        Arc::new(Self { size, free: Mutex::new(Vec::new()) })
     }
 
     pub(crate) fn take(self: &Arc<Self>) -> io::Result<Arc<Slab>> {
-        let free = self
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mapping = free.map_or_else(|| Mapping::anonymous(self.size), Ok)?;
-        Ok(Arc::new(Slab {
-            mapping: Some(mapping),
-            pool: Arc::clone(self),
-        }))
+        Ok(Arc::new(Slab { mapping: Some(mapping), pool: Arc::clone(self) }))
     }
 
     fn give_back(&self, mapping: Mapping) {
@@ -55,9 +45,7 @@ pub(crate) struct Slab {
 
 impl Slab {
     pub(crate) fn base(&self) -> *mut u8 {
-        self.mapping
-            .as_ref()
-            .map_or(std::ptr::null_mut(), Mapping::base)
+        self.mapping.as_ref().map_or(std::ptr::null_mut(), Mapping::base)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -68,9 +56,7 @@ impl Slab {
     //
     // SAFETY (of the caller): the range is initialised and nobody writes to it while the buffer lives.
     pub(crate) unsafe fn buffer(self: &Arc<Self>, at: *mut u8, len: usize) -> Buffer {
-        debug_assert!(
-            at >= self.base() && at.wrapping_add(len) <= self.base().wrapping_add(self.len())
-        );
+        debug_assert!(at >= self.base() && at.wrapping_add(len) <= self.base().wrapping_add(self.len()));
         let owner: Arc<dyn Allocation> = Arc::<Self>::clone(self);
         let at = NonNull::new(at).unwrap_or(NonNull::dangling());
         // SAFETY: the range lies in the slab, which `owner` keeps mapped; the rest is promised by the caller.

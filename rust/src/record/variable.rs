@@ -10,29 +10,20 @@ pub(super) fn tail<'a>(field: &Field, record: Record<'a>) -> Result<Option<&'a [
         return Ok(Some(record.whole()));
     }
     let payload = record.payload();
-    let place = payload
-        .get(field.offset..field.offset + 4)
-        .ok_or(OutOfRecord)?;
+    let place = payload.get(field.offset..field.offset + 4).ok_or(OutOfRecord)?;
     let place = u32::from_ne_bytes([place[0], place[1], place[2], place[3]]);
     let (offset, len) = ((place & 0xFFFF) as usize, (place >> 16) as usize);
     if offset == 0 {
         return Ok(None);
     }
-    payload
-        .get(offset..offset + len)
-        .map(Some)
-        .ok_or(OutOfRecord)
+    payload.get(offset..offset + len).map(Some).ok_or(OutOfRecord)
 }
 
 pub(super) struct OutOfRecord;
 
 // Room that a value may take in the column. An invalid byte becomes U+FFFD, which is three.
 pub(super) fn room(kind: Kind, value: &[u8]) -> usize {
-    if matches!(kind, Kind::Text { .. }) {
-        value.len() * 3
-    } else {
-        value.len()
-    }
+    if matches!(kind, Kind::Text { .. }) { value.len() * 3 } else { value.len() }
 }
 
 // The first `most` bytes of a text, without a character that would be torn.
@@ -40,9 +31,7 @@ pub(super) fn cut(text: &[u8], most: usize) -> &[u8] {
     if text.len() <= most {
         return text;
     }
-    let start = (0..most.min(4))
-        .map(|back| most - 1 - back)
-        .find(|&at| text[at] & 0xC0 != 0x80);
+    let start = (0..most.min(4)).map(|back| most - 1 - back).find(|&at| text[at] & 0xC0 != 0x80);
     match start {
         Some(start) if start + utf8_length(text[start]) > most => &text[..start],
         _ => &text[..most],

@@ -48,8 +48,7 @@ impl Ring {
         let size = info.max_entries as usize;
         let refused = "cannot map the ring buffer's pages";
         let consumer = Mapping::of_map(map, 0, page, true).map_err(Error::kernel(refused))?;
-        let producer = Mapping::of_map(map, page as u64, page + 2 * size, false)
-            .map_err(Error::kernel(refused))?;
+        let producer = Mapping::of_map(map, page as u64, page + 2 * size, false).map_err(Error::kernel(refused))?;
         let start = Cell::new(0);
         let ring = Self {
             consumer,
@@ -131,11 +130,7 @@ pub(crate) struct Window<'a> {
 
 impl<'a> Window<'a> {
     fn of_ring(base: *const u8, len: usize) -> Self {
-        Self {
-            base,
-            len,
-            lifetime: std::marker::PhantomData,
-        }
+        Self { base, len, lifetime: std::marker::PhantomData }
     }
 
     // Bytes that were taken from a ring before, aligned as a ring is.

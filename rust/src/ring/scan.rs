@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::prefetch::{AHEAD, prefetch};
 use super::{HEADER, Window};
-use crate::record::block::{Block, CAPACITY, Record};
+use crate::record::block::{Block, Record};
 
 const BUSY: u32 = 1 << 31; // BPF_RINGBUF_BUSY_BIT
 const DISCARD: u32 = 1 << 30; // BPF_RINGBUF_DISCARD_BIT
@@ -26,11 +26,7 @@ impl Cursor {
     pub(crate) fn back_to(self, block: &Block<'_>, index: usize, window: Window<'_>) -> Self {
         let start = |index| block.address(index) - HEADER - window.base.addr();
         let at = start(index);
-        let last = if index > 0 {
-            at - start(index - 1)
-        } else {
-            self.last + at - self.at
-        };
+        let last = if index > 0 { at - start(index - 1) } else { self.last + at - self.at };
         Self { at, last }
     }
 }
@@ -48,41 +44,31 @@ pub(crate) enum Stop {
 }
 
 // Fills `block` with up to `limit` records that are complete, passing those that were discarded.
-pub(crate) fn scan<'a>(
-    window: Window<'a>,
-    cursor: &mut Cursor,
-    block: &mut Block<'a>,
-    limit: usize,
-) -> Stop {
-    block.clear();
-    let limit = limit.min(CAPACITY);
-    while block.len() < limit {
-        if cursor.at + HEADER > window.len() {
-            return Stop::End;
+pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Block<'a>, limit: usize) -> Stop {
+    let Cursor { mut at, mut last } = *cursor;
+    let stop = block.fill(limit, || {
+        if at + HEADER > window.len() {
+            return Err(Stop::End);
         }
         // SAFETY: at + HEADER lies within the window, whose bytes stay mapped for 'a.
-        let header = unsafe { window.base.add(cursor.at) };
+        let header = unsafe { window.base.add(at) };
         prefetch(header.wrapping_add(AHEAD));
         // SAFETY: windows start on a multiple of 8 and records take multiples of 8, so the header is aligned; the kernel
         // writes it with an xchg (bpf_ringbuf_commit), with which this load pairs: the payload is complete when BUSY is gone.
         let word = unsafe { AtomicU32::from_ptr(header.cast_mut().cast()) }.load(Ordering::Acquire);
         if word & BUSY != 0 {
-            return Stop::Busy;
+            return Err(Stop::Busy);
         }
         let length = word & !DISCARD;
         let whole = (length as usize + HEADER).next_multiple_of(8);
-        if whole > window.len() - cursor.at {
-            return Stop::Corrupt {
-                length,
-                at: cursor.at,
-            };
+        if whole > window.len() - at {
+            return Err(Stop::Corrupt { length, at });
         }
-        cursor.at += whole;
-        cursor.last = whole;
-        if word & DISCARD == 0 {
-            // SAFETY: the payload follows the header within the window (checked above).
-            block.push(unsafe { Record::new(header.add(HEADER), length) });
-        }
-    }
-    Stop::Full
+        at += whole;
+        last = whole;
+        // SAFETY: the payload follows the header within the window (checked above).
+        Ok((word & DISCARD == 0).then(|| unsafe { Record::new(header.add(HEADER), length) }))
+    });
+    *cursor = Cursor { at, last };
+    stop.unwrap_or(Stop::Full)
 }

@@ -85,6 +85,8 @@ struct State {
     looked: Instant,
     active: Instant,
     gather: Duration,
+    // The open batch has no room, and neither has the queue.
+    full: bool,
     // No event of the open batch happened before this.
     oldest: Instant,
     statistics: Statistics,
@@ -122,25 +124,19 @@ impl Stream {
         static ID: AtomicU64 = AtomicU64::new(1);
         let schema = Arc::clone(&plan.schema);
         let source = Source::open(map.as_fd(), plan, policy.max_rows)?;
-        let limit = if policy.background {
-            (QUEUE_BYTES / source.slab_size()).max(2)
-        } else {
-            0
-        };
+        let limit = if policy.background { (QUEUE_BYTES / source.slab_size()).max(2) } else { 0 };
         let now = Instant::now();
         let state = State {
             source: Some(source),
             phase: Phase::Hot,
             failure: None,
-            queue: Queue {
-                batches: VecDeque::new(),
-                limit,
-            },
+            queue: Queue { batches: VecDeque::new(), limit },
             waiting: None,
             due: now,
             looked: now,
             active: now,
             gather: GATHER.min(policy.max_latency),
+            full: false,
             oldest: now,
             statistics: Statistics::default(),
         };
@@ -212,9 +208,7 @@ impl Stream {
             }
             match state.phase {
                 Phase::Closed => {
-                    return Err(Error::Stream(
-                        "this stream is closed; its statistics can still be read".into(),
-                    ));
+                    return Err(Error::Stream("this stream is closed; its statistics can still be read".into()));
                 }
                 Phase::Ended => return Ok(Next::End),
                 _ if expired => return Ok(Next::TimedOut),
@@ -237,12 +231,7 @@ impl Stream {
         }
     }
 
-    fn sleep(
-        &self,
-        timeout: Duration,
-        idle: bool,
-        until: Option<BorrowedFd<'_>>,
-    ) -> Result<Option<Next>> {
+    fn sleep(&self, timeout: Duration, idle: bool, until: Option<BorrowedFd<'_>>) -> Result<Option<Next>> {
         let mut fds = vec![self.notify.as_fd()];
         if idle && !self.policy.background {
             fds.push(self.map.as_fd());
@@ -322,6 +311,7 @@ impl Stream {
             state.statistics.received += events;
             state.statistics.bytes += bytes;
             state.statistics.cuts = source.cuts();
+            source.acknowledge();
         }
         state.queue.batches.clear();
         self.notify.signal();
@@ -348,12 +338,7 @@ impl State {
             return Ok(After::Nothing);
         }
         let gathered = source.gathered();
-        let Drained {
-            events,
-            bytes,
-            full,
-            busy,
-        } = source.drain(policy.max_rows, &mut self.queue)?;
+        let Drained { events, bytes, full, busy } = source.drain(policy.max_rows, &mut self.queue)?;
         self.statistics.received += events;
         self.statistics.bytes += bytes;
         self.statistics.wakeups += 1;
@@ -362,13 +347,10 @@ impl State {
             self.oldest = self.looked;
         }
         self.looked = now;
+        self.full = full;
         if full {
             // A reader that decodes on its own thread goes on at once; the pump waits for room.
-            self.due = if policy.background {
-                now + self.gather
-            } else {
-                now
-            };
+            self.due = if policy.background { now + self.gather } else { now };
             return Ok(After::Nothing);
         }
         if let Phase::Ending { since } = self.phase {
@@ -388,11 +370,7 @@ impl State {
         // A record that is being written is waited for by the clock: epoll would answer at once, again and again.
         if busy || now < self.active + LINGER || !source.acknowledge() {
             self.phase = Phase::Hot;
-            let wait = if now < self.active + LINGER {
-                self.gather
-            } else {
-                (now - self.active).min(IDLE) / 4
-            };
+            let wait = if now < self.active + LINGER { self.gather } else { (now - self.active).min(IDLE) / 4 };
             self.due = now + wait.max(self.gather);
             return Ok(After::Nothing);
         }
@@ -406,12 +384,8 @@ impl State {
         let gathered = self.source.as_ref().map_or(0, Source::gathered);
         let late = gathered > 0 && least <= 1 && now >= self.oldest + policy.max_latency;
         let enough = gathered >= least.min(policy.max_rows).max(1);
-        let over = matches!(self.phase, Phase::Ended | Phase::Closed) || self.failure.is_some();
-        (!self.queue.batches.is_empty()
-            || late
-            || enough && least > 1
-            || gathered >= policy.max_rows
-            || over)
+        let over = self.full || matches!(self.phase, Phase::Ended | Phase::Closed) || self.failure.is_some();
+        (!self.queue.batches.is_empty() || late || enough && least > 1 || gathered >= policy.max_rows || over)
             .then_some(())
     }
 
@@ -427,16 +401,17 @@ impl State {
         }
         let batch = match (self.queue.batches.pop_front(), &mut self.source) {
             (Some(batch), _) => Some(batch),
-            (None, Some(source)) => source.cut()?,
+            (None, Some(source)) => {
+                self.full = false;
+                source.cut()?
+            }
             (None, None) => None,
         };
         let Some(mut batch) = batch else {
             return self.failure.take().map_or(Ok(None), Err);
         };
         if batch.num_rows() > wanted.most {
-            self.queue
-                .batches
-                .push_front(batch.slice(wanted.most, batch.num_rows() - wanted.most));
+            self.queue.batches.push_front(batch.slice(wanted.most, batch.num_rows() - wanted.most));
             batch = batch.slice(0, wanted.most);
         }
         self.statistics.delivered += batch.num_rows() as u64;

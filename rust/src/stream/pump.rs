@@ -3,9 +3,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -19,40 +17,35 @@ pub(crate) struct Pump {
     epoll: Epoll,
     wake: EventFd,
     streams: Mutex<HashMap<u64, Arc<Stream>>>,
+    // The pump of a process that was forked from this one.
+    child: OnceLock<Box<Self>>,
 }
 
 const WAKE: u64 = 0; // streams count from 1
 
-static CURRENT: AtomicPtr<Pump> = AtomicPtr::new(ptr::null_mut());
+static FIRST: OnceLock<Box<Pump>> = OnceLock::new();
 
 // This process's pump, started when it is first asked for. A forked child has no thread of its parent's, so it gets a
-// pump of its own; the parent's stays where it is, untouched.
+// pump of its own; the parent's stays where it is, untouched, and no lock is taken that the fork may have frozen.
 pub(crate) fn current() -> Result<&'static Pump> {
-    let known = CURRENT.load(Ordering::Acquire);
-    // SAFETY: what CURRENT points to was leaked below and is never freed.
-    if let Some(pump) = unsafe { known.as_ref() }
-        && pump.process == process::id()
-    {
-        return Ok(pump);
+    let failed = "cannot start the pump thread";
+    let mut place = &FIRST;
+    loop {
+        match place.get() {
+            Some(pump) if pump.process == process::id() => return Ok(pump),
+            Some(pump) => place = &pump.child,
+            None => {
+                let pump = Box::new(Pump::new().map_err(Error::kernel(failed))?);
+                // Another thread may be faster: then its pump is the one.
+                if place.set(pump).is_ok()
+                    && let Some(pump) = place.get()
+                {
+                    let thread = thread::Builder::new().name("fastbpf-pump".into());
+                    thread.spawn(|| pump.run()).map_err(Error::kernel(failed))?;
+                }
+            }
+        }
     }
-    let pump = Box::into_raw(Box::new(
-        Pump::new().map_err(Error::kernel("cannot start the pump thread"))?,
-    ));
-    if CURRENT
-        .compare_exchange(known, pump, Ordering::AcqRel, Ordering::Acquire)
-        .is_err()
-    {
-        // SAFETY: it was made above and nobody has seen it: another thread was faster.
-        drop(unsafe { Box::from_raw(pump) });
-        return current();
-    }
-    // SAFETY: leaked for good, since CURRENT shows it to everybody.
-    let pump: &'static Pump = unsafe { &*pump };
-    thread::Builder::new()
-        .name("fastbpf-pump".into())
-        .spawn(|| pump.run())
-        .map_err(Error::kernel("cannot start the pump thread"))?;
-    Ok(pump)
 }
 
 impl Pump {
@@ -60,12 +53,7 @@ impl Pump {
         let epoll = Epoll::new()?;
         let wake = EventFd::new()?;
         epoll.add_always(wake.as_fd(), WAKE)?;
-        Ok(Self {
-            process: process::id(),
-            epoll,
-            wake,
-            streams: Mutex::new(HashMap::new()),
-        })
+        Ok(Self { process: process::id(), epoll, wake, streams: Mutex::new(HashMap::new()), child: OnceLock::new() })
     }
 
     pub(super) fn add(&self, stream: &Arc<Stream>) -> Result<()> {
@@ -87,11 +75,11 @@ impl Pump {
         self.wake.signal();
     }
 
-    fn streams(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Stream>>> {
+    fn streams(&self) -> MutexGuard<'_, HashMap<u64, Arc<Stream>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self) {
+    fn run(&self) -> ! {
         loop {
             let streams: Vec<Arc<Stream>> = self.streams().values().cloned().collect();
             let due = streams.iter().filter_map(|stream| stream.due()).min();

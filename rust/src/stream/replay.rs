@@ -19,16 +19,12 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn new(plan: Arc<Plan>, max_rows: usize) -> Self {
-        Self {
-            columns: Columns::new(plan, max_rows, 0),
-            max_rows,
-        }
+        Self { columns: Columns::new(plan, max_rows, 0), max_rows }
     }
 
     // The batches that became full.
     pub(crate) fn decode(&mut self, bytes: &[u8], clocks: &Offsets) -> Result<Vec<RecordBatch>> {
-        let damaged =
-            |why: &str| Error::Stream(format!("these are not the bytes of a ring buffer: {why}"));
+        let damaged = |why: &str| Error::Stream(format!("these are not the bytes of a ring buffer: {why}"));
         let mut aligned = vec![0_u64; bytes.len().div_ceil(8)];
         for (word, chunk) in aligned.iter_mut().zip(bytes.chunks(8)) {
             let mut whole = [0; 8];
@@ -49,10 +45,8 @@ impl Replay {
             let written = self.columns.append(&block, clocks)?;
             if written < block.len() {
                 cursor = before.back_to(&block, written, window);
-                let batch = self
-                    .columns
-                    .cut()?
-                    .ok_or_else(|| damaged("a record has more text than a batch can hold"))?;
+                let batch =
+                    self.columns.cut()?.ok_or_else(|| damaged("a record has more text than a batch can hold"))?;
                 batches.push(batch);
                 continue;
             }

@@ -53,12 +53,7 @@ impl Source {
     pub(super) fn open(map: BorrowedFd<'_>, plan: Plan, max_rows: usize) -> Result<Self> {
         let ring = Ring::open(map)?;
         let columns = Columns::new(Arc::new(plan), max_rows, ring.size());
-        Ok(Self {
-            ring,
-            columns,
-            clocks: Offsets::now(),
-            clocks_taken: Instant::now(),
-        })
+        Ok(Self { ring, columns, clocks: Offsets::now(), clocks_taken: Instant::now() })
     }
 
     pub(super) fn slab_size(&self) -> usize {
@@ -84,12 +79,7 @@ impl Source {
             self.clocks = Offsets::now();
             self.clocks_taken = Instant::now();
         }
-        let Self {
-            ring,
-            columns,
-            clocks,
-            ..
-        } = self;
+        let Self { ring, columns, clocks, .. } = self;
         let window = ring.window();
         let mut cursor = Cursor::new();
         let mut block = Block::new();
@@ -106,20 +96,13 @@ impl Source {
                 queue.batches.extend(columns.cut()?);
             }
             let before = cursor;
-            let stop = scan(
-                window,
-                &mut cursor,
-                &mut block,
-                columns.room().min(max_rows - columns.len()),
-            );
+            let stop = scan(window, &mut cursor, &mut block, columns.room().min(max_rows - columns.len()));
             let written = columns.append(&block, clocks)?;
             tail_full = written < block.len();
             if tail_full {
                 cursor = before.back_to(&block, written, window);
                 if columns.len() == 0 {
-                    return Err(Error::Layout(
-                        "a record has more text than a batch can hold".into(),
-                    ));
+                    return Err(Error::Layout("a record has more text than a batch can hold".into()));
                 }
             }
             drained.events += written as u64;

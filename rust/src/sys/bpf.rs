@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{
-    bpf_attach_type, bpf_attr, bpf_attr__bindgen_ty_2__bindgen_ty_1 as ElementValue, bpf_cmd,
-    bpf_map_info, bpf_prog_info,
+    bpf_attach_type, bpf_attr, bpf_attr__bindgen_ty_2__bindgen_ty_1 as ElementValue, bpf_cmd, bpf_map_info,
+    bpf_prog_info,
 };
 
 use super::{Call, call, call_fd};
@@ -89,19 +89,13 @@ impl Element<'_> {
 }
 
 // The key that follows `key` (or the first one) into `next`; false at the end.
-pub(crate) fn map_next_key(
-    map: BorrowedFd<'_>,
-    key: Option<&[u8]>,
-    next: &mut [u8],
-) -> io::Result<bool> {
+pub(crate) fn map_next_key(map: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
     let mut attr = attr();
     // SAFETY: as in map_create.
     let a = unsafe { &mut attr.__bindgen_anon_2 };
     a.map_fd = fd(map);
     a.key = key.map_or(0, |key| key.as_ptr() as u64);
-    a.__bindgen_anon_1 = ElementValue {
-        next_key: next.as_mut_ptr() as u64,
-    };
+    a.__bindgen_anon_1 = ElementValue { next_key: next.as_mut_ptr() as u64 };
     found(call(Call::Bpf(bpf_cmd::BPF_MAP_GET_NEXT_KEY, &mut attr)))
 }
 
@@ -132,16 +126,10 @@ pub(crate) fn prog_load(program: &ProgramDefinition<'_>) -> Result<OwnedFd, Load
         Err(error) => error,
     };
     // The verifier did not run: a log would be empty, and on some kernels asking for it changes the error.
-    if matches!(
-        first.raw_os_error(),
-        Some(libc::EPERM | libc::E2BIG | libc::EBADF)
-    ) {
+    if matches!(first.raw_os_error(), Some(libc::EPERM | libc::E2BIG | libc::EBADF)) {
         let mut log = vec![0; 1 << 16];
         let _ = load_once(program, &mut log);
-        return Err(LoadRefused {
-            error: first,
-            log: until_nul(log),
-        });
+        return Err(LoadRefused { error: first, log: until_nul(log) });
     }
     let mut size = 1 << 16;
     loop {
@@ -149,14 +137,9 @@ pub(crate) fn prog_load(program: &ProgramDefinition<'_>) -> Result<OwnedFd, Load
         match load_once(program, &mut log) {
             Ok(fd) => return Ok(fd),
             // The kernel takes at most UINT_MAX >> 2 (kernel/bpf/log.c bpf_verifier_log_attr_valid).
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && size < 1 << 29 => {
-                size <<= 3
-            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && size < 1 << 29 => size <<= 3,
             Err(error) => {
-                return Err(LoadRefused {
-                    error,
-                    log: until_nul(log),
-                });
+                return Err(LoadRefused { error, log: until_nul(log) });
             }
         }
     }
@@ -263,17 +246,11 @@ pub(crate) fn map_info(map: BorrowedFd<'_>) -> io::Result<bpf_map_info> {
 }
 
 pub(crate) fn info_name(name: &[std::ffi::c_char; 16]) -> String {
-    name.iter()
-        .take_while(|&&c| c != 0)
-        .map(|&c| char::from(c.cast_unsigned()))
-        .collect()
+    name.iter().take_while(|&&c| c != 0).map(|&c| char::from(c.cast_unsigned())).collect()
 }
 
 // A link that lives with its descriptor. EINVAL where the kernel has no link for perf events (before 5.15).
-pub(crate) fn link_create_perf_event(
-    program: BorrowedFd<'_>,
-    event: BorrowedFd<'_>,
-) -> io::Result<OwnedFd> {
+pub(crate) fn link_create_perf_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attr = attr();
     // SAFETY: as in map_create.
     let a = unsafe { &mut attr.link_create };

@@ -18,28 +18,10 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     // Pages of a map, left out of a forked child so that it does not keep the map alive.
-    pub(crate) fn of_map(
-        map: BorrowedFd<'_>,
-        offset: u64,
-        len: usize,
-        writable: bool,
-    ) -> io::Result<Self> {
-        let protection = if writable {
-            ProtFlags::READ | ProtFlags::WRITE
-        } else {
-            ProtFlags::READ
-        };
+    pub(crate) fn of_map(map: BorrowedFd<'_>, offset: u64, len: usize, writable: bool) -> io::Result<Self> {
+        let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a new mapping at an address of the kernel's choice aliases nothing of ours.
-        let base = unsafe {
-            mmap(
-                ptr::null_mut(),
-                len,
-                protection,
-                MapFlags::SHARED,
-                map,
-                offset,
-            )
-        }?;
+        let base = unsafe { mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, map, offset) }?;
         let mapping = Self::owned(base, len);
         // SAFETY: the range is the mapping just made.
         unsafe { madvise(base, len, Advice::LinuxDontFork) }?;
@@ -57,10 +39,7 @@ impl Mapping {
     }
 
     fn owned(base: *mut core::ffi::c_void, len: usize) -> Self {
-        Self {
-            base: NonNull::new(base.cast()).expect("mmap never answers with address 0"),
-            len,
-        }
+        Self { base: NonNull::new(base.cast()).expect("mmap never answers with address 0"), len }
     }
 
     pub(crate) fn base(&self) -> *mut u8 {

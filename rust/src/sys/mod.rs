@@ -18,11 +18,7 @@ const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8; // include/uapi/linux/perf_event.
 
 pub(crate) enum Call<'a> {
     Bpf(bpf_cmd, &'a mut bpf_attr),
-    PerfEventOpen {
-        attr: &'a perf_event_attr,
-        pid: i32,
-        cpu: i32,
-    },
+    PerfEventOpen { attr: &'a perf_event_attr, pid: i32, cpu: i32 },
 }
 
 fn call(call: Call<'_>) -> io::Result<i64> {
@@ -33,51 +29,31 @@ fn call(call: Call<'_>) -> io::Result<i64> {
     let answer = match call {
         Call::Bpf(command, attr) => {
             // SAFETY: attr is a whole, initialised bpf_attr; the pointers in it were made from live borrows by the caller.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_bpf,
-                    command as u32,
-                    std::ptr::from_mut(attr),
-                    size_of::<bpf_attr>(),
-                )
-            }
+            unsafe { libc::syscall(libc::SYS_bpf, command as u32, std::ptr::from_mut(attr), size_of::<bpf_attr>()) }
         }
         Call::PerfEventOpen { attr, pid, cpu } => {
             // SAFETY: attr is a whole, initialised perf_event_attr that outlives the call.
             unsafe {
-                libc::syscall(
-                    libc::SYS_perf_event_open,
-                    std::ptr::from_ref(attr),
-                    pid,
-                    cpu,
-                    -1,
-                    PERF_FLAG_FD_CLOEXEC,
-                )
+                libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(attr), pid, cpu, -1, PERF_FLAG_FD_CLOEXEC)
             }
         }
     };
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(answer)
-    }
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
 // For calls whose answer is a new file descriptor.
 fn call_fd(request: Call<'_>) -> io::Result<OwnedFd> {
     let fd = call(request)?;
     // SAFETY: the kernel has just made this descriptor for us; nobody else owns it. It fits, since it was not negative.
-    Ok(
-        unsafe {
-            OwnedFd::from_raw_fd(RawFd::try_from(fd).expect("a file descriptor fits an int"))
-        },
-    )
+    Ok(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(fd).expect("a file descriptor fits an int")) })
 }
 
 #[cfg(test)]
 pub(crate) mod fake {
     use std::cell::RefCell;
     use std::io;
+
+    use aya_obj::generated::bpf_attr;
 
     use super::Call;
 
@@ -91,11 +67,13 @@ pub(crate) mod fake {
         ANSWER.with_borrow_mut(|answer| answer.as_mut().map(|answer| answer(call)))
     }
 
+    pub(crate) fn attach_type(attr: &bpf_attr) -> u32 {
+        // SAFETY: the union is plain integers, all of them initialised.
+        unsafe { attr.link_create.attach_type }
+    }
+
     // Answers every call of this thread until the end of `run`.
-    pub(crate) fn with<R>(
-        answer: impl FnMut(&Call<'_>) -> io::Result<i64> + 'static,
-        run: impl FnOnce() -> R,
-    ) -> R {
+    pub(crate) fn with<R>(answer: impl FnMut(&Call<'_>) -> io::Result<i64> + 'static, run: impl FnOnce() -> R) -> R {
         ANSWER.set(Some(Box::new(answer)));
         let result = run();
         ANSWER.set(None);

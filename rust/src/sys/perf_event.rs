@@ -17,11 +17,7 @@ pub(crate) fn open_tracepoint(id: u64) -> io::Result<OwnedFd> {
     attr.config = id;
     attr.__bindgen_anon_1.sample_period = 1;
     attr.__bindgen_anon_2.wakeup_events = 1;
-    call_fd(Call::PerfEventOpen {
-        attr: &attr,
-        pid: -1,
-        cpu: 0,
-    })
+    call_fd(Call::PerfEventOpen { attr: &attr, pid: -1, cpu: 0 })
 }
 
 const SET_BPF: libc::c_ulong = 0x4004_2408; // PERF_EVENT_IOC_SET_BPF, _IOW('$', 8, __u32)
@@ -38,9 +34,5 @@ pub(crate) fn enable(event: BorrowedFd<'_>) -> io::Result<()> {
 fn ioctl(event: BorrowedFd<'_>, request: libc::c_ulong, value: i32) -> io::Result<()> {
     // SAFETY: both requests take an int by value.
     let answer = unsafe { libc::ioctl(event.as_raw_fd(), request as libc::Ioctl, value) };
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

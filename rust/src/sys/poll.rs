@@ -11,10 +11,7 @@ pub(crate) struct EventFd(OwnedFd);
 
 impl EventFd {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self(eventfd(
-            0,
-            EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
-        )?))
+        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
     }
 
     pub(crate) fn signal(&self) {
@@ -41,10 +38,7 @@ pub(crate) enum Woken {
 }
 
 pub(crate) fn wait(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Woken> {
-    let mut fds: Vec<PollFd<'_>> = fds
-        .iter()
-        .map(|&fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-        .collect();
+    let mut fds: Vec<PollFd<'_>> = fds.iter().map(|&fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
     let timeout = timeout.map(|timeout| Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
@@ -65,21 +59,11 @@ impl Epoll {
     }
 
     pub(crate) fn add_always(&self, fd: BorrowedFd<'_>, id: u64) -> io::Result<()> {
-        Ok(epoll::add(
-            &self.0,
-            fd,
-            epoll::EventData::new_u64(id),
-            epoll::EventFlags::IN,
-        )?)
+        Ok(epoll::add(&self.0, fd, epoll::EventData::new_u64(id), epoll::EventFlags::IN)?)
     }
 
     pub(crate) fn add_disarmed(&self, fd: BorrowedFd<'_>, id: u64) -> io::Result<()> {
-        Ok(epoll::add(
-            &self.0,
-            fd,
-            epoll::EventData::new_u64(id),
-            epoll::EventFlags::empty(),
-        )?)
+        Ok(epoll::add(&self.0, fd, epoll::EventData::new_u64(id), epoll::EventFlags::empty())?)
     }
 
     // Level triggered, and once: the set itself asks the ring whether there is something, so no wake-up is lost.
@@ -102,10 +86,7 @@ impl Epoll {
         match epoll::wait(
             &self.0,
             rustix::buffer::spare_capacity(&mut events),
-            Some(&Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            }),
+            Some(&Timespec { tv_sec: 0, tv_nsec: 0 }),
         ) {
             Ok(_) | Err(Errno::INTR) => Ok(events.iter().map(|event| event.data.u64()).collect()),
             Err(error) => Err(error.into()),

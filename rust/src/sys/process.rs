@@ -18,13 +18,8 @@ pub(crate) fn wait_for_running_programs() {
 }
 
 // Starts a command that runs `program` once in the child before it executes, so that the program sees who the child is.
-pub(crate) fn spawn_after_test_run(
-    command: &[String],
-    program: BorrowedFd<'_>,
-) -> io::Result<Child> {
-    let (name, arguments) = command
-        .split_first()
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+pub(crate) fn spawn_after_test_run(command: &[String], program: BorrowedFd<'_>) -> io::Result<Child> {
+    let (name, arguments) = command.split_first().ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     let fd = program.as_raw_fd();
     let mut command = Command::new(name);
     command.args(arguments);
@@ -40,14 +35,9 @@ pub(crate) fn spawn_after_test_run(
 
 // Readable when the child has ended.
 pub(crate) fn pidfd(child: &Child) -> io::Result<OwnedFd> {
-    let pid = i32::try_from(child.id())
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
     let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
-    Ok(rustix::process::pidfd_open(
-        pid,
-        rustix::process::PidfdFlags::empty(),
-    )?)
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
 }
 
 // A descriptor that Python hands in by its number: valid as long as the object that owns it, which the caller holds.

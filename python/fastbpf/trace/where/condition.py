@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fastbpf.asm import Label
     from fastbpf.trace.where.kinds import Kind
 
-# A branch reaches 32767 slots; this leaves the program around the condition its share.
-_MOST_SLOTS = 16_384
+# A branch reaches 32767 slots, the verifier follows 8192 branches in a row; half of these are left to the caller.
+_MOST_SLOTS = 4096
 
 
 @dataclass(frozen=True)

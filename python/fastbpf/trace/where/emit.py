@@ -93,7 +93,8 @@ class _Emitter:
         match test:
             case Always():
                 if test.value == when:
-                    self._put(asm.ja(to))
+                    # A plain jump would leave what follows without a way to it, which the verifier refuses.
+                    self._put(asm.mov(r0, 0), asm.jeq(r0, 0, to))
             case All() | Some():
                 self._join(test, to, when=when)
             case Compare():
@@ -194,7 +195,7 @@ class _Emitter:
         # The number, extended to 64 bits, into the first of the registers.
         first = registers[0]
         if isinstance(number, Literal):
-            self._put(asm.const(first, number.value))
+            self._put(asm.const(first, number.value % (1 << 64)))
         elif isinstance(number, Binary):
             right = self._operands(number, registers)
             compute = asm.arsh if number.operator == ">>" and number.left.range.low < 0 else _COMPUTE[number.operator]
@@ -230,7 +231,7 @@ class _Emitter:
         self._put(_LOADS[field.kind.size](into, place.base, place.offset))
 
     def _like(self, test: Like, to: str, *, when: bool) -> None:
-        if not test.literals:  # no text is like that, and all but a null is not
+        if isinstance(test.kind, Text) and not test.literals:  # no text is like that, and all but a null is not
             self.branch(Null(test.name, test.kind, negated=True) if test.negated else Always(False), to, when=when)
             return
         end = self._label()

@@ -67,11 +67,12 @@ class Source:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # such as for "\d", which is no escape: then an error with a column
-                return ast.parse(plain, mode="eval").body
+                return ast.parse(f"{plain}\n", mode="eval").body
         except SyntaxError as error:
             column = self._starts[min(error.lineno or 1, len(self._starts)) - 1] + max(error.offset or 1, 1) - 1
             column = min(column, len(self.text))
-            hint = "; write and, or, not" if self.text[column : column + 1] in {"&", "|", "!"} else ""
+            at = self.text[column:].strip()[:1]
+            hint = "; write and, or, not" if at in {"&", "|", "!"} else "" if at else "; more must follow"
             raise WhereError(f"{error.msg}{hint}", self.text, column) from None
         except (RecursionError, MemoryError):
             raise WhereError("this is nested too deeply", self.text, 0) from None

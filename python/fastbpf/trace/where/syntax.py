@@ -84,7 +84,7 @@ class _Reader:
         if isinstance(value, tree.Test):
             return value
         if isinstance(value, tree.Int):
-            return tree.compare("!=", self._known(value, node), tree.Literal(0))
+            return tree.compare("!=", self._comparable(value, node), tree.Literal(0))
         if isinstance(value, _TextField):
             text = self._source.written(node)
             raise self._refused(f'{text} is text, not a condition; write {text} is not None, or {text} != ""', node)
@@ -147,10 +147,13 @@ class _Reader:
         raise self._refused(f"{self._source.written(node)} is {_what(value)}, and {symbol} takes numbers{remedy}", node)
 
     def _known(self, number: tree.Int, node: ast.expr) -> tree.Int:
-        if isinstance(number, tree.Literal) or number.range.known:
+        if number.range.known:
             return number
         text = self._source.written(node)
         raise self._refused(f"{text} may not fit 64 bits; keep the bits that matter: ({text}) & 0xffffffff", node)
+
+    def _comparable(self, number: tree.Int, node: ast.expr) -> tree.Int:
+        return number if isinstance(number, tree.Literal) else self._known(number, node)
 
     def _unary(self, node: ast.UnaryOp) -> tree.Int | tree.Test:
         if isinstance(node.op, ast.Not):
@@ -171,7 +174,7 @@ class _Reader:
             # As in Python, where conditions are bits, and as in polars.
             return tree.all_([one, other]) if symbol == "&" else tree.some([one, other])
         left, right = self._number(one, node.left, symbol), self._number(other, node.right, symbol)
-        if symbol in {">>", "//", "%"}:
+        if symbol in {">>", "//", "%"} and not (isinstance(left, tree.Literal) and isinstance(right, tree.Literal)):
             self._known(left, node.left)
         if symbol in {"<<", ">>"} and not 0 <= right.range.low <= right.range.high <= 63:
             raise self._refused(f"{self._source.written(node.right)}: shifts are by 0 to 63 bits", node.right)
@@ -208,7 +211,7 @@ class _Reader:
             if value is None:
                 raise self._refused("nothing equals None; write is None, or is not None", node)
         if isinstance(left, tree.Int) and isinstance(right, tree.Int):
-            return tree.compare(symbol, self._known(left, left_node), self._known(right, right_node))
+            return tree.compare(symbol, self._comparable(left, left_node), self._comparable(right, right_node))
         if isinstance(left, tree.Int) or isinstance(right, tree.Int):
             texts = (self._source.written(left_node), _what(left), self._source.written(right_node), _what(right))
             raise self._refused("{} is {} and {} is {}: these cannot be compared".format(*texts), right_node)
@@ -239,7 +242,7 @@ class _Reader:
             raise self._refused(f"in takes several literals in parentheses, such as pid in (1, 2){remedy}", right_node)
         values = [(self._value(node), node) for node in right_node.elts]
         if isinstance(left, tree.Int):
-            return tree.among(self._known(left, left_node), [self._literal(value, node) for value, node in values])
+            return tree.among(self._comparable(left, left_node), [self._literal(value, node) for value, node in values])
         if not isinstance(left, _TextField):
             raise self._refused(
                 f"{self._source.written(left_node)} is {_what(left)}; in takes a field to its left", left_node

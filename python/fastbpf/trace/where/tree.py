@@ -200,6 +200,8 @@ def _bitwise(symbol: str, left: Range, right: Range) -> Range:
     negative = {_BITWISE[symbol](a, b) for a in _signs(left) for b in _signs(right)}
     bits = max((~end if end < 0 else end).bit_length() for end in (left.low, left.high, right.low, right.high))
     low, high = (-1 << bits if 1 in negative else 0), ((1 << bits) - 1 if 0 in negative else -1)
+    if symbol == "|" and low == 0:  # takes no bits away
+        low = max(left.low, right.low)
     if symbol == "&":  # has no bits that a number which is not negative has not
         high = min([high, *(side.high for side in (left, right) if side.low >= 0)])
     return Range(low, high)

@@ -1,0 +1,191 @@
+"""fastbpf's core in Rust: kernel objects, the ring buffer's reader, and record batches.
+
+Not a public interface: `fastbpf.Map`, `fastbpf.Program`, `fastbpf.RingBuffer` and their siblings are. What is here takes
+descriptors, numbers and bytes that its caller has checked.
+"""
+
+from typing import final
+
+__all__ = [
+    "Child",
+    "Decoder",
+    "Link",
+    "Map",
+    "Program",
+    "RecordBatch",
+    "RingStream",
+    "btf_has_member",
+    "clock_offsets",
+    "record_schema",
+    "wait_for_running_programs",
+]
+
+@final
+class RecordBatch:
+    """A batch of rows that speaks the Arrow PyCapsule interface, so that pyarrow, polars … read it without a copy."""
+
+    def __len__(self) -> int: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
+    @property
+    def num_rows(self) -> int:
+        """The number of rows."""
+
+    @property
+    def column_names(self) -> list[str]:
+        """The columns' names, in their order."""
+
+    def slice(self, offset: int, length: int) -> RecordBatch:
+        """Up to `length` rows from `offset` on, without a copy."""
+
+    def to_ndjson(self) -> bytes:
+        """A JSON object a line.
+
+        Times are ISO 8601 in UTC with nine digits, 64-bit integers plain numbers, bytes hexadecimal text, lists arrays,
+        and null is null.
+        """
+
+    def to_csv(self, header: bool = True) -> bytes:
+        """Comma-separated values (RFC 4180); as `to_ndjson`, but lists are text such as "[1, 2]" and null is empty."""
+
+    def to_text(self, offset: int, length: int) -> list[list[str | None]]:
+        """Rows as a terminal shows them, a list of cells each; None is null."""
+
+@final
+class Map:
+    """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE)."""
+
+    def __new__(
+        cls, kind: int, key_size: int, value_size: int, max_entries: int, flags: int, name: str, possible_cpus: int
+    ) -> Map: ...
+    def fileno(self) -> int:
+        """The descriptor, which stays the map's."""
+
+    def id(self) -> int:
+        """The kernel's number for the map."""
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """The value, or None; of per-CPU maps each possible CPU's, rounded up to 8 bytes."""
+
+    def update(self, key: bytes, value: bytes, flags: int) -> None:
+        """Writes an element."""
+
+    def delete(self, key: bytes) -> bool:
+        """Deletes an element; False when there is none."""
+
+    def next_key(self, key: bytes | None) -> bytes | None:
+        """The key after this one, the first after None, None after the last."""
+
+    def close(self) -> None:
+        """Lets go of the map."""
+
+@final
+class Program:
+    """A program in the kernel (bpf(2), BPF_PROG_LOAD). Raises `VerifierError` with the log when it is refused."""
+
+    def __new__(cls, kind: int, instructions: bytes, license: str, name: str) -> Program: ...
+    def fileno(self) -> int:
+        """The descriptor, which stays the program's."""
+
+    def info(self) -> dict[str, int | str]:
+        """What the kernel knows of it (bpf(2), BPF_OBJ_GET_INFO_BY_FD)."""
+
+    def test_run(self, data: bytes | None, ctx: bytes | None, repeat: int) -> tuple[int, int, bytes, bytes]:
+        """Runs it: return value, nanoseconds a run, the packet and the context afterwards (BPF_PROG_TEST_RUN)."""
+
+    def close(self) -> None:
+        """Lets go of the program."""
+
+@final
+class Link:
+    """A program on its hook."""
+
+    @staticmethod
+    def tracepoint(program: Program, id: int) -> Link:
+        """Attaches to the tracepoint that has this id in tracefs."""
+
+    @staticmethod
+    def raw_tracepoint(program: Program, name: str) -> Link:
+        """Attaches to a raw tracepoint (BPF_RAW_TRACEPOINT_OPEN)."""
+
+    @property
+    def kind(self) -> str:
+        """How it is attached."""
+
+    def fileno(self) -> int:
+        """The descriptor, which stays the link's."""
+
+    def close(self) -> None:
+        """Detaches."""
+
+@final
+class RingStream:
+    """A ring buffer's reader: looks at the ring, decodes, and hands out batches.
+
+    `fields` are `(name, offset, type)`, as `Struct.columns()` gives them.
+    """
+
+    def __new__(
+        cls,
+        map_fd: int,
+        fields: list[tuple[str, int, str]],
+        size: int,
+        max_rows: int,
+        max_latency: float,
+        background: bool,
+    ) -> RingStream: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def next(
+        self, timeout: float | None, least: int, most: int, until: int | None = None
+    ) -> tuple[RecordBatch | None, str]:
+        """The next batch and "", or None and why: "timeout", "end", or "until", that descriptor having become readable.
+
+        Waits for `least` rows, a full batch or the time-out (seconds), without the GIL; gives at most `most` rows.
+        """
+
+    def statistics(self) -> tuple[int, int, int, int, int, int]:
+        """(received, delivered, bytes, batches, wakeups, cuts)."""
+
+    def stop(self) -> None:
+        """Nothing more is written: what is there is read to the end."""
+
+    def close(self) -> None:
+        """Ends the stream and counts what was not read."""
+
+@final
+class Decoder:
+    """Decodes bytes that were taken from a ring, as the live reader does."""
+
+    def __new__(cls, fields: list[tuple[str, int, str]], size: int, max_rows: int) -> Decoder: ...
+    def decode(self, bytes: bytes, clocks: tuple[int, int, int]) -> list[RecordBatch]:
+        """The batches that became full; `clocks` as `clock_offsets` gave them when the bytes were taken."""
+
+    def finish(self) -> RecordBatch | None:
+        """What is left."""
+
+@final
+class Child:
+    """A child process that runs a program once before its command begins."""
+
+    def __new__(cls, command: list[str], program: Program) -> Child: ...
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when it has ended (pidfd_open(2))."""
+
+    def poll(self) -> int | None:
+        """Its exit code, minus the signal's number when one ended it, None while it runs."""
+
+def record_schema(fields: list[tuple[str, int, str]], size: int) -> object:
+    """The Arrow schema of a record, as a capsule."""
+
+def btf_has_member(name: str, path: list[str]) -> bool | None:
+    """Whether the kernel's `struct name` has such a member; None when the kernel has no BTF."""
+
+def clock_offsets() -> tuple[int, int, int]:
+    """Nanoseconds to add to CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_TAI to get UTC, now."""
+
+def wait_for_running_programs() -> None:
+    """Returns when every program that was running has ended (an RCU grace period, membarrier(2))."""

@@ -1,0 +1,27 @@
+"""`fastbpf replay`."""
+
+from __future__ import annotations
+
+import click
+
+from fastbpf.cli import options
+from fastbpf.cli.session import Session
+from fastbpf.cli.views import claim_view
+
+
+@click.command()
+@click.argument("file")
+@click.option("-n", "--rows", type=click.IntRange(min=0), help="End after so many rows.")
+@click.option("-o", "--output", metavar="FILE", help="Write .parquet, .arrow, .arrows, .ndjson or .csv.")
+@options.force
+def replay(file: str, rows: int | None, output: str | None, force: bool) -> None:  # noqa: FBT001  # click gives names
+    r"""Decode the capture FILE, as if it happened now.
+
+    \b
+    fastbpf replay opens.fbpf
+    fastbpf replay opens.fbpf -o opens.parquet
+    """
+    with Session() as session:
+        capture = session.open_capture(file, rows)
+        place = session.enter(lambda: claim_view(output, force=force))
+        session.run(capture, session.enter(lambda: place.open(capture, session.metadata)))

@@ -1,0 +1,142 @@
+"""What a terminal shows: the newest rows as a table, and a status line."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fastbpf import _native
+    from fastbpf.cli.session import Source
+    from fastbpf.stream import Stats
+
+# Seconds between two pictures.
+_PICTURE: Final = 0.25
+
+
+class StatusLine:
+    """Rows, rate, lost and elapsed time, on stderr."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=False)
+        self._live.start()
+        self._rate = _Rate()
+
+    def tick(self, source: Source, elapsed: float) -> None:
+        """Draws, if it is time to."""
+        if self._rate.is_due():
+            self._live.update(_status(source.stats, self._rate, elapsed), refresh=True)
+
+    def close(self) -> None:
+        """Takes the line away."""
+        self._live.stop()
+
+
+class TableView:
+    """The newest rows, as many as the terminal has room for. Only they become text, and only when they are drawn."""
+
+    least = 1
+    path = ""
+    is_pipe = False
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._console = Console()
+        self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop", redirect_stdout=False)
+        self._newest: deque[_native.RecordBatch] = deque()
+        self._rate = _Rate()
+        self._names: list[str] = []
+
+    def open(self, schema: Any, metadata: Mapping[str, str]) -> TableView:
+        """Begins to draw."""
+        del schema, metadata
+        self._live.start()
+        return self
+
+    def write(self, batch: _native.RecordBatch, interrupted: Callable[[], bool]) -> None:
+        """Keeps the batch while its rows are among the newest."""
+        del interrupted
+        self.rows += len(batch)
+        self._newest.append(batch)
+        while sum(map(len, self._newest)) - len(self._newest[0]) >= self._room():
+            self._newest.popleft()
+
+    def tick(self, source: Source, elapsed: float) -> None:
+        """Draws, if it is time to."""
+        if self._rate.is_due():
+            self._draw(source.stats, elapsed)
+
+    def gone(self) -> bool:
+        """Never."""
+        return False
+
+    def close(self, stats: Stats | None, elapsed: float) -> None:
+        """Draws the last picture, which stays."""
+        self._draw(stats, elapsed)
+        self._live.stop()
+
+    def discard(self) -> None:
+        """Leaves the terminal as it was found."""
+        self._live.stop()
+
+    def _room(self) -> int:
+        # A line each for the names, the status, and where the shell goes on.
+        return max(1, self._console.height - 3)
+
+    def _draw(self, stats: Stats | None, elapsed: float) -> None:
+        rows: list[list[str | None]] = []
+        for batch in reversed(self._newest):
+            wanted = min(len(batch), self._room() - len(rows))
+            rows[:0] = batch.to_text(len(batch) - wanted, wanted)
+            self._names = batch.column_names
+        table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+        for place, name in enumerate(self._names):
+            is_number = all((row[place] or "0").lstrip("-").isdigit() for row in rows)
+            table.add_column(name, justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            table.add_row(*map(_cell, row))
+        self._live.update(Group(table, _status(stats, self._rate, elapsed)), refresh=True)
+
+
+class _Rate:
+    def __init__(self) -> None:
+        self._due = 0.0
+        self._before = (time.monotonic(), 0)
+        self.per_second = 0.0
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        if now < self._due:
+            return False
+        self._due = now + _PICTURE
+        return True
+
+    def update(self, received: int) -> None:
+        now, (then, before) = time.monotonic(), self._before
+        if now > then:
+            self.per_second = (received - before) / (now - then)
+        self._before = now, received
+
+
+def _status(stats: Stats | None, rate: _Rate, elapsed: float) -> Text:
+    if stats is None:
+        return Text("", style="dim")
+    rate.update(stats.received)
+    lost = Text(f"{stats.lost or 0:,} lost", style="red" if stats.lost else "")
+    rows = f"{stats.delivered:,} rows  {rate.per_second:,.0f}/s  "
+    return Text.assemble(rows, lost, f"  {elapsed:.1f} s", style="dim")
+
+
+# What a traced process wrote must not move the cursor.
+def _cell(text: str | None) -> Text:
+    if text is None:
+        return Text("null", style="dim")
+    return Text(text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text))

@@ -1,0 +1,208 @@
+"""One run of a command: from attaching to the last line on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from fastbpf import system
+from fastbpf.cli.options import field_names
+from fastbpf.cli.refusal import refusing
+from fastbpf.sinks.errors import SinkFull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Self
+
+    from fastbpf import _native
+    from fastbpf.capture import Capture
+    from fastbpf.cli.views import View
+    from fastbpf.record import Struct
+    from fastbpf.stream import Stats
+    from fastbpf.trace import Trace
+
+T = TypeVar("T")
+
+# How long a signal, or a reader that went away, may stay unnoticed.
+_TICK: Final = 0.1
+
+
+class Source(Protocol):
+    """A stream, or what acts like one."""
+
+    ended: bool
+
+    @property
+    def stats(self) -> Stats | None:
+        """The accounting so far."""
+
+    def next_batch(
+        self, timeout: float | None = None, *, least: int = 1, most: int = ...
+    ) -> _native.RecordBatch | None:
+        """The next batch, None when the time has passed or at the end."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
+class Session:
+    """What a command has open; leaving it closes everything, and throws away a file that is not whole.
+
+    SIGINT, SIGTERM and SIGHUP end the trace, not the process: they are looked at every tenth of a second.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._interrupted = False
+        self._rows: int | None = None
+        self._seconds: float | None = None
+        self._command: Any = None
+        self.metadata: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._stack.callback(signal.signal, number, signal.signal(number, self._interrupt))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupted = True
+
+    def interrupted(self) -> bool:
+        """Whether a signal has asked for the end."""
+        return self._interrupted
+
+    def enter(self, make: Callable[[], T]) -> T:
+        """Makes something that is given up at the end; what goes wrong is a refusal."""
+        with refusing():
+            made = make()
+        discard = getattr(made, "discard", None)
+        if discard:
+            self._stack.callback(discard)
+        return made
+
+    def attach(self, how: dict[str, Any], *, decode: type[Struct] | None = None, private_stdout: bool = False) -> Trace:
+        """Attaches the trace that the options tell."""
+        from fastbpf.trace import Trace
+
+        self._rows, self._seconds = how["rows"], how["seconds"]
+        with refusing(), _stdout_for_us(needed=private_stdout and bool(how["command"])):
+            events = Trace(
+                how["probe"],
+                *field_names(how["fields"]),
+                where=how["where"],
+                pid=how["pid"],
+                command=list(how["command"]) or None,
+                buffer=how["buffer"],
+                text=how["text"],
+                include_self=how["include_self"],
+                raw=how["raw"],
+                decode=decode,
+            )
+        self._stack.callback(events.close)
+        if events.command is not None:
+            self._command = events.command
+            self._stack.callback(self._end_command)
+        self.metadata = {**system.identity(), "probe": events.probe.text, "clock": "CLOCK_BOOTTIME"}
+        if how["where"]:
+            self.metadata["where"] = how["where"]
+        return events
+
+    def open_capture(self, file: str, rows: int | None) -> Capture:
+        """Opens a capture."""
+        from fastbpf.capture import replay
+
+        self._rows = rows
+        with refusing():
+            try:
+                capture = replay(file)
+            except OSError as error:
+                raise ValueError(f"{file} cannot be read ({error.strerror}); check the name") from None
+        self._stack.callback(capture.close)
+        told = capture.header.items()
+        self.metadata = {key.removeprefix("fastbpf."): value for key, value in told if key.startswith("fastbpf.")}
+        return capture
+
+    def run(self, source: Source, view: View) -> None:
+        """Shows everything until the end, then the accounting."""
+        began = time.monotonic()
+        failure: Exception | None = None
+        try:
+            self._pass_on(source, view, began)
+        except (SinkFull, ValueError) as error:
+            # A full disk or a damaged capture: what there is is kept.
+            failure = error
+        stop = getattr(source, "stop", None)
+        if stop:
+            stop()
+        source.close()
+        stats = source.stats
+        elapsed = time.monotonic() - began
+        try:
+            view.close(stats, elapsed)
+        except SinkFull as error:
+            failure = error
+        print(f"fastbpf: {_summary(view, stats, elapsed)}{self._command_told()}", file=sys.stderr)
+        if failure:
+            raise failure
+
+    def _pass_on(self, source: Source, view: View, began: float) -> None:
+        left = sys.maxsize if self._rows is None else self._rows
+        deadline = None if self._seconds is None else began + self._seconds
+        stopping = False
+        while left > 0 and not source.ended and not view.gone():
+            now = time.monotonic()
+            if not stopping and (self._interrupted or (deadline is not None and now >= deadline)):
+                # What happened before is still in the buffer.
+                stopping = True
+                stop = getattr(source, "stop", None)
+                if stop is None:
+                    return
+                stop()
+            timeout = _TICK if deadline is None or stopping else min(_TICK, deadline - now)
+            batch = source.next_batch(timeout, least=min(left, view.least), most=left)
+            if batch is not None:
+                left -= len(batch)
+                view.write(batch, self.interrupted)
+            view.tick(source, now - began)
+
+    def _end_command(self) -> None:
+        if self._command.returncode is None:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._command.fileno(), signal.SIGTERM)
+
+    def _command_told(self) -> str:
+        code = self._command.returncode if self._command else None
+        return f"; the command ended with {code}" if code else ""
+
+
+def _summary(view: View, stats: Stats | None, elapsed: float) -> str:
+    where = f" in {view.path}" if view.path else ""
+    if stats is None:
+        return f"{view.rows:,} rows{where}, the accounting is missing"
+    missed = "unknown" if stats.missed is None else f"{stats.missed:,}"
+    return f"{view.rows:,} rows{where}, {stats.lost or 0:,} lost, {missed} missed, {stats.cut:,} cut, {elapsed:.1f} s"
+
+
+@contextlib.contextmanager
+def _stdout_for_us(*, needed: bool) -> Iterator[None]:
+    # The command's own output would stand between our lines: it is born with stderr as its stdout.
+    if not needed:
+        yield
+        return
+    sys.stdout.flush()
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(ours, 1)
+        os.close(ours)
