@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fastbpf as fb
 from benches.harness import OURS, Effort, MissingPeerError, Result, take_turns
-from benches.records import RECORDS, Bcc, FullRing, Libbpf, Record, drained
+from benches.records import RECORDS, Bcc, FullRing, Libbpf, drained, reader
 
 BCC = "bcc, rows"
 LIBBPF = "libbpf C, columns"
@@ -14,7 +13,7 @@ def run(effort: Effort) -> Result:
     notes = []
     sides = {}
     peers: list[Libbpf | Bcc] = []
-    with FullRing() as ours, FullRing() as theirs, fb.RingBuffer(ours.map, Record, background=False) as stream:
+    with FullRing() as ours, FullRing() as theirs, reader(ours) as stream:
 
         def fastbpf() -> float:
             ours.fill()

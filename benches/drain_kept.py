@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fastbpf as fb
 from benches.harness import OURS, Effort, MissingPeerError, Result, take_turns
-from benches.records import RECORDS, FullRing, Libbpf, Record, drained_kept
+from benches.records import RECORDS, FullRing, Libbpf, drained_kept, reader
 
 LIBBPF = "libbpf C, new arrays"
 
@@ -13,7 +12,7 @@ def run(effort: Effort) -> Result:
     notes = []
     sides = {}
     libbpf = None
-    with FullRing() as ours, FullRing() as theirs, fb.RingBuffer(ours.map, Record, background=False) as stream:
+    with FullRing() as ours, FullRing() as theirs, reader(ours) as stream:
 
         def fastbpf() -> float:
             ours.fill()

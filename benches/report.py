@@ -52,14 +52,9 @@ def as_json(results: Iterable[Result]) -> dict[str, Any]:
 
 
 def keep(results: Iterable[Result], file: Path) -> None:
-    """Writes the results; those of other benchmarks that stand there stay."""
-    new = as_json(results)
-    if file.exists():
-        names = {one["name"] for one in new["results"]}
-        before = json.loads(file.read_text())["results"]
-        new["results"] = [one for one in before if one["name"] not in names] + new["results"]
+    """Writes the results of one run, in place of what stands there: a table never mixes runs."""
     file.parent.mkdir(exist_ok=True, parents=True)
-    file.write_text(json.dumps(new, indent=2, ensure_ascii=False) + "\n")
+    file.write_text(json.dumps(as_json(results), indent=2, ensure_ascii=False) + "\n")
 
 
 def markdown(file: Path, order: list[str]) -> str:

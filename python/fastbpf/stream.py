@@ -7,6 +7,7 @@ import sys
 import time
 import weakref
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastbpf.errors import KernelError, LayoutError, StreamError
@@ -199,8 +200,8 @@ class Stream:
         pass
 
     def _forget(self) -> None:
-        # In a forked child: lets go of what would keep the parent's programs attached.
-        pass
+        # In a forked child, for which there is nothing to close: lets go of what would keep the parent's programs attached.
+        self._closed = True
 
 
 class Taken:
@@ -257,7 +258,9 @@ class RingBuffer(Stream):
             raise ValueError(f"max_rows={max_rows}: a batch has from 1 to {1 << 24} rows")
         if not 0 <= max_latency <= 3600:
             raise ValueError(f"max_latency={max_latency}: give seconds, from 0 to 3600")
+        # The counter's map while this is open, what it said afterwards: the map may go, and count for others.
         self._counter = lost
+        self._counted: int | None = None
         try:
             native = _native.RingStream(ring.fileno(), record.columns(), record.size, max_rows, max_latency, background)
         except KernelError as error:
@@ -266,9 +269,15 @@ class RingBuffer(Stream):
 
     def _lost(self) -> int | None:
         if self._counter is None:
-            return None
+            return self._counted
         value: Any = self._counter[0]
         return sum(value) if isinstance(value, list) else int(value)
+
+    def _settle(self) -> None:
+        # Unknown when the map went first.
+        with suppress(StreamError):
+            self._counted = self._lost()
+        self._counter = None
 
 
 def _to_pyarrow(batch: _native.RecordBatch) -> pa.RecordBatch:

@@ -32,10 +32,9 @@ def identity() -> dict[str, str]:
     >>> sorted(identity())
     ['arch', 'boot_id', 'byte_order', 'kernel', 'page_size', 'version']
     """
-    from fastbpf import __version__
-
     return {
-        "version": __version__,
+        # Not imported: the package stands above its modules.
+        "version": sys.modules["fastbpf"].__version__,
         "kernel": platform.release(),
         "arch": platform.machine(),
         "byte_order": sys.byteorder,

@@ -299,7 +299,16 @@ def listed(values):
     return f"({', '.join(map(repr, values))},)"
 
 
-EDGE = dict.fromkeys(NUMBERS, 0) | {"u8": 200, "s64": -1 << 63, "u64": (1 << 64) - 1, "s16": -3, "s32": -2, "u32": 1999}
+EDGE = dict.fromkeys(NUMBERS, 0) | {
+    "flag": True,
+    "wide_flag": True,
+    "u8": 200,
+    "s64": -1 << 63,
+    "u64": (1 << 64) - 1,
+    "s16": -3,
+    "s32": -2,
+    "u32": 1999,
+}
 # Text that is longer than is kept and lies as late as it may, and text that is empty, which is not null.
 FULL = EDGE | {"comm": "c" * 15, "name": "abcd", "path": "a" * 13, "args.path": ""}
 NULL = EDGE | {"comm": "", "name": "", "path": "/etc/", "args.path": None}
@@ -308,8 +317,8 @@ NULL = EDGE | {"comm": "", "name": "", "path": "/etc/", "args.path": None}
 def laid_out(values):
     data = bytearray(SIZE)
     for name, kind in NUMBERS.items():
-        raw = (values[name] % (1 << 8 * kind.size)).to_bytes(kind.size, "little")
-        data[OFFSETS[name] : OFFSETS[name] + kind.size] = raw
+        number = 0x80 if values[name] is True else values[name] % (1 << 8 * kind.size)
+        data[OFFSETS[name] : OFFSETS[name] + kind.size] = number.to_bytes(kind.size, "little")
     for name in CHARS:
         data[OFFSETS[name] : OFFSETS[name] + len(values[name])] = values[name].encode()
     for name, start in {"path": LIMIT, "args.path": BYTES}.items():
@@ -332,6 +341,11 @@ def laid_out(values):
         "s64 - 1 & 0xff == 0xff and u64 + 1 & 0xffffffff == 0",
         "(u8 | 200) == 200 and u8 % 201 == 200 and (s32 | s16) == -1 and (s32 ^ -1) == 1",
         "(u8 & (-0x3_0000_0000_0000_0000 - u8)) == 56 and u8 + 0x3_0000_0000_0000_0000 & 0xffff == 200",
+        "s64 == u64",
+        "u64 == s64",
+        "u8 & 8",
+        "u8 & 7",
+        "flag + wide_flag == 2 and flag == wide_flag and 3 >> flag == 1",
         "path.startswith('/etc/')",
         "path.startswith(('/etc', '/etc/x'))",
         "path == '/etc/' and args.path != 'x'",

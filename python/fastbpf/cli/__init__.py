@@ -13,6 +13,10 @@ def main() -> None:
     if not (find_spec("click") and find_spec("rich")):
         print("fastbpf: the command line needs click and rich; pip install 'fastbpf[cli]' brings them", file=sys.stderr)
         sys.exit(2)
-    from fastbpf.cli.group import run
+    try:
+        from fastbpf.cli.group import run
 
-    sys.exit(run())
+        sys.exit(run())
+    except KeyboardInterrupt:
+        # Before anything began, or in the middle of a list.
+        sys.exit(0)

@@ -10,7 +10,6 @@ from typing import Final
 
 import click
 
-from fastbpf import __version__
 from fastbpf.cli.refusal import Refused
 from fastbpf.errors import Error
 
@@ -47,15 +46,15 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done (Ctrl-C included), 1 failed while running, 2 refused.",
 )
-@click.version_option(__version__, prog_name="fastbpf", message="%(prog)s %(version)s")
+@click.version_option(package_name="fastbpf", prog_name="fastbpf", message="%(prog)s %(version)s")
 def fastbpf() -> None:
-    r"""The Linux kernel as a source of Arrow tables.
+    """The Linux kernel as a source of Arrow tables.
 
     \b
     fastbpf probes openat
     fastbpf trace tracepoint:syscalls:sys_enter_openat
     fastbpf trace t:sched:sched_switch -f ts,cpu,comm --where "prev_pid != 0" --for 5s -o switches.parquet
-    """
+    """  # noqa: D301  # click reads \b
 
 
 def run() -> int:
@@ -72,8 +71,6 @@ def run() -> int:
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "fastbpf"
         return _say(f"{error.format_message().rstrip('.')}; {path} --help tells what there is", 2)
-    except KeyboardInterrupt:
-        return _say("interrupted", 1)
     except BrokenPipeError:
         # The reader has seen enough; Python's own flush at the end must not complain.
         with contextlib.suppress(OSError):

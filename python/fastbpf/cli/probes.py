@@ -20,7 +20,7 @@ _FEW = 20
 @click.argument("pattern", default="*")
 @click.option("-f", "--fields", is_flag=True, help="With their fields, however many probes match.")
 def probes(pattern: str, fields: bool) -> None:  # noqa: FBT001  # click gives names
-    r"""List the probes that match PATTERN: a part of the text, or a whole one with * ? [.
+    """List the probes that match PATTERN: a part of the text, or a whole one with * ? [.
 
     Up to 20 are shown with their fields: name, the column's Arrow type, the kernel's C type. Every probe also has ts,
     pid, tid, uid, gid, cpu, comm and cgroup.
@@ -28,7 +28,7 @@ def probes(pattern: str, fields: bool) -> None:  # noqa: FBT001  # click gives n
     \b
     fastbpf probes openat
     fastbpf probes 'tracepoint:sched:*'
-    """
+    """  # noqa: D301  # click reads \b
     from fastbpf.probes import matching
 
     with refusing():

@@ -17,14 +17,14 @@ from fastbpf.cli.views import claim_capture
 @options.force
 @options.command
 def record(output: str, force: bool, **how: Any) -> None:  # noqa: FBT001  # click gives names
-    r"""Trace PROBE into a capture: what the ring buffer held, byte for byte.
+    """Trace PROBE into a capture: what the ring buffer held, byte for byte.
 
     `fastbpf replay` decodes it, anywhere and without privileges.
 
     \b
     fastbpf record tracepoint:syscalls:sys_enter_openat -o opens.fbpf -- ls
     fastbpf replay opens.fbpf -o opens.parquet
-    """
+    """  # noqa: D301  # click reads \b
     from fastbpf.capture import RECORD
 
     with Session() as session:

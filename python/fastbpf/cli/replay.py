@@ -15,12 +15,12 @@ from fastbpf.cli.views import claim_view
 @click.option("-o", "--output", metavar="FILE", help="Write .parquet, .arrow, .arrows, .ndjson or .csv.")
 @options.force
 def replay(file: str, rows: int | None, output: str | None, force: bool) -> None:  # noqa: FBT001  # click gives names
-    r"""Decode the capture FILE, as if it happened now.
+    """Decode the capture FILE, as if it happened now.
 
     \b
     fastbpf replay opens.fbpf
     fastbpf replay opens.fbpf -o opens.parquet
-    """
+    """  # noqa: D301  # click reads \b
     with Session() as session:
         capture = session.open_capture(file, rows)
         place = session.enter(lambda: claim_view(output, force=force))

@@ -32,8 +32,8 @@ class StatusLine:
 
     def tick(self, source: Source, elapsed: float) -> None:
         """Draws, if it is time to."""
-        if self._rate.is_due():
-            self._live.update(_status(source.stats, self._rate, elapsed), refresh=True)
+        if self._rate.is_due() and (stats := source.stats):
+            self._live.update(_status(stats, self._rate, elapsed), refresh=True)
 
     def close(self) -> None:
         """Takes the line away."""
@@ -79,8 +79,9 @@ class TableView:
         return False
 
     def close(self, stats: Stats | None, elapsed: float) -> None:
-        """Draws the last picture, which stays."""
-        self._draw(stats, elapsed)
+        """Draws the last picture, which stays; the accounting is said by whoever calls."""
+        del stats
+        self._draw(None, elapsed)
         self._live.stop()
 
     def discard(self) -> None:
@@ -97,13 +98,31 @@ class TableView:
             wanted = min(len(batch), self._room() - len(rows))
             rows[:0] = batch.to_text(len(batch) - wanted, wanted)
             self._names = batch.column_names
-        table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
-        for place, name in enumerate(self._names):
+        cells = [[_cell(text) for text in row] for row in rows]
+        heads = [Text(name, style="bold") for name in self._names]
+        natural = [max(cell.cell_len for cell in column) for column in zip(heads, *cells, strict=True)]
+        table = Table.grid(padding=(0, 2))
+        for place, width in enumerate(fit(natural, self._console.width)):
             is_number = all((row[place] or "0").lstrip("-").isdigit() for row in rows)
-            table.add_column(name, justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis")
-        for row in rows:
-            table.add_row(*map(_cell, row))
-        self._live.update(Group(table, _status(stats, self._rate, elapsed)), refresh=True)
+            justify: Any = "right" if is_number else "left"
+            table.add_column(justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+        for line in [heads, *cells]:
+            table.add_row(*line)
+        status = [_status(stats, self._rate, elapsed)] if stats else []
+        self._live.update(Group(table, *status), refresh=True)
+
+
+def fit(wanted: list[int], room: int) -> list[int]:
+    """The columns' widths, with two blanks between them: the widest give way until all find room.
+
+    >>> fit([8, 5, 40, 90], 80)
+    [8, 5, 30, 31]
+    """
+    widths = list(wanted)
+    for _ in range(sum(widths) + 2 * (len(widths) - 1) - room):
+        widest = widths.index(max(widths))
+        widths[widest] = max(1, widths[widest] - 1)
+    return widths
 
 
 class _Rate:
@@ -126,9 +145,7 @@ class _Rate:
         self._before = now, received
 
 
-def _status(stats: Stats | None, rate: _Rate, elapsed: float) -> Text:
-    if stats is None:
-        return Text("", style="dim")
+def _status(stats: Stats, rate: _Rate, elapsed: float) -> Text:
     rate.update(stats.received)
     lost = Text(f"{stats.lost or 0:,} lost", style="red" if stats.lost else "")
     rows = f"{stats.delivered:,} rows  {rate.per_second:,.0f}/s  "

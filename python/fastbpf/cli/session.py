@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from fastbpf import system
 from fastbpf.cli.options import field_names
 from fastbpf.cli.refusal import refusing
-from fastbpf.sinks.errors import SinkFull
+from fastbpf.errors import Error
+from fastbpf.sinks.errors import SinkError, SinkFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,8 +138,10 @@ class Session:
         failure: Exception | None = None
         try:
             self._pass_on(source, view, began)
-        except (SinkFull, ValueError) as error:
-            # A full disk or a damaged capture: what there is is kept.
+        except Error as error:
+            # A full disk, a damaged capture, a stream that failed: what there is is kept, if it can be.
+            if isinstance(error, SinkError) and not isinstance(error, SinkFull):
+                raise
             failure = error
         stop = getattr(source, "stop", None)
         if stop:

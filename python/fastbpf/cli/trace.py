@@ -17,7 +17,7 @@ from fastbpf.cli.views import claim_view
 @options.force
 @options.command
 def trace(output: str | None, force: bool, **how: Any) -> None:  # noqa: FBT001  # click gives names
-    r"""Trace PROBE, from now until Ctrl-C, or until CMD has ended.
+    """Trace PROBE, from now until Ctrl-C, or until CMD has ended.
 
     On a terminal the newest rows are shown; into a pipe goes NDJSON. The last line on stderr says how many rows there
     are and what was lost. CMD is traced with its children; it is ended when the trace ends first, and when events go to
@@ -27,7 +27,7 @@ def trace(output: str | None, force: bool, **how: Any) -> None:  # noqa: FBT001 
     fastbpf trace tracepoint:syscalls:sys_enter_openat -- ls
     fastbpf trace t:sched:sched_process_exec -f ts,pid,filename | head
     fastbpf trace t:syscalls:sys_enter_write --where "count > 4096" --for 5s -o writes.parquet
-    """
+    """  # noqa: D301  # click reads \b
     with Session() as session:
         place = session.enter(lambda: claim_view(output, force=force))
         events = session.attach(how, private_stdout=place.is_pipe)

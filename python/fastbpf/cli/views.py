@@ -144,7 +144,7 @@ class FileView:
         del elapsed
         if self._status:
             self._status.close()
-        self._sink.close(stats or _nothing_known())
+        self._sink.close(stats)
 
     def discard(self) -> None:
         """Throws the file away, unless it was closed."""
@@ -197,9 +197,3 @@ def claim_capture(output: str, *, force: bool) -> FilePlace:
             one.discard()
 
     return FilePlace(lambda record, metadata: CaptureSink(outputs, record, metadata), discard)
-
-
-def _nothing_known() -> Stats:
-    from fastbpf.stream import Stats
-
-    return Stats(0, 0, 0, None, None, 0, 0, 0, 0, 0)

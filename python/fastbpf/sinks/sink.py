@@ -81,8 +81,8 @@ class Sink:
             raise SinkFull(self.path, self.rows)
         self._guarded(lambda: self._take(batch))
 
-    def close(self, stats: Stats) -> None:
-        """Writes what was gathered and the accounting, and gives the file its name.
+    def close(self, stats: Stats | None) -> None:
+        """Writes what was gathered and the accounting (None: it is not known), and gives the file its name.
 
         Raises:
             SinkFull: the disk filled; the file is whole and has its name nevertheless.
@@ -92,10 +92,11 @@ class Sink:
                 self._guarded(self._flush)
             except SinkFull:
                 self._full = True
-        self._guarded(lambda: self._end(json.dumps({**stats._asdict(), "rows": self.rows})))
+        told = stats._asdict() if stats else {}
+        self._guarded(lambda: self._end(json.dumps({**told, "rows": self.rows})))
         # The events last: where they are, their accounting is.
         for output in reversed(self._outputs):
-            output.commit()
+            self._guarded(output.commit)
         if self._full:
             raise SinkFull(self.path, self.rows)
 
@@ -110,6 +111,8 @@ class Sink:
             work()
         except SinkFull:
             self._full = True
+            raise
+        except SinkError:
             raise
         except OSError as error:
             self.discard()

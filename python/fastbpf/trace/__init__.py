@@ -153,6 +153,7 @@ class Trace(RingBuffer):
         self._stack.close()
 
     def _forget(self) -> None:
+        super()._forget()
         self.detached = True
         self._stack.close()
 

@@ -30,36 +30,22 @@ impl<'a> Block<'a> {
         }
     }
 
-    // Records as `next` gives them, until it gives none or there are `limit`: None for one that does not count.
-    #[inline(always)]
-    pub(crate) fn fill<E>(
-        &mut self,
-        limit: usize,
-        mut next: impl FnMut() -> Result<Option<Record<'a>>, E>,
-    ) -> Option<E> {
-        let limit = limit.min(CAPACITY);
-        let (payloads, lengths) = (&mut self.payloads[..limit], &mut self.lengths[..limit]);
-        // Counted in registers: this runs once for each record.
-        let (mut len, mut shortest) = (0, u32::MAX);
-        let mut stop = None;
-        while len < limit {
-            match next() {
-                Ok(Some(record)) => {
-                    payloads[len] = record.payload;
-                    lengths[len] = record.length;
-                    len += 1;
-                    shortest = shortest.min(record.length);
-                }
-                Ok(None) => {}
-                Err(reason) => {
-                    stop = Some(reason);
-                    break;
-                }
-            }
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+        self.shortest = u32::MAX;
+    }
+
+    // Records of one length that lie `stride` bytes apart; there has to be room for them.
+    //
+    // SAFETY (of the caller): each payload is readable for `length` bytes during 'a, and follows an 8-byte header.
+    pub(crate) unsafe fn extend(&mut self, first: *const u8, length: u32, stride: usize, count: usize) {
+        let range = self.len..self.len + count;
+        for (i, payload) in self.payloads[range.clone()].iter_mut().enumerate() {
+            *payload = first.wrapping_add(i * stride);
         }
-        self.len = len;
-        self.shortest = shortest;
-        stop
+        self.lengths[range].fill(length);
+        self.len += count;
+        self.shortest = self.shortest.min(length);
     }
 
     #[inline(always)]
@@ -85,13 +71,6 @@ impl<'a> Block<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// # Safety
-    /// `payload` is readable for `length` bytes during `'a`, and follows an 8-byte header that is readable too.
-    #[inline(always)]
-    pub(crate) unsafe fn new(payload: *const u8, length: u32) -> Self {
-        Self { payload, length, lifetime: PhantomData }
-    }
-
     pub(super) fn payload(self) -> &'a [u8] {
         // SAFETY: readable for `length` bytes during 'a (new); committed records are not written to any more.
         unsafe { std::slice::from_raw_parts(self.payload, self.length as usize) }

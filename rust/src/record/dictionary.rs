@@ -29,9 +29,32 @@ impl Recent {
         words
     };
 
-    fn slot(words: [u64; 2]) -> usize {
-        let hash = (words[0] ^ words[1].rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    #[inline(always)]
+    fn slot(first: u64, second: u64) -> usize {
+        let hash = (first ^ second.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (hash >> 58) as usize
+    }
+
+    // Writes keys up to the first text that is not known; returns how many.
+    //
+    // SAFETY (of the caller): as for Dictionary::encode.
+    #[inline(never)]
+    unsafe fn encode(&self, payloads: &[*const u8], offset: usize, to: *mut i32) -> usize {
+        for (i, payload) in payloads.iter().enumerate() {
+            // SAFETY: promised by the caller.
+            let (first, second) = unsafe {
+                let at = payload.add(offset).cast::<u64>();
+                (at.read_unaligned(), at.add(1).read_unaligned())
+            };
+            let slot = Self::slot(first, second);
+            let known = &self.words[slot];
+            if (known[0] ^ first) | (known[1] ^ second) != 0 {
+                return i;
+            }
+            // SAFETY: promised by the caller.
+            unsafe { to.add(i).write(self.keys[slot]) };
+        }
+        payloads.len()
     }
 }
 
@@ -50,15 +73,15 @@ impl Dictionary {
     // SAFETY (of the caller): each payload is readable up to offset + size, and `to` is writable for as many keys.
     pub(super) unsafe fn encode(&mut self, payloads: &[*const u8], offset: usize, to: *mut i32) {
         if self.size == 16 {
-            for (i, payload) in payloads.iter().enumerate() {
+            let mut row = 0;
+            while row < payloads.len() {
                 // SAFETY: promised by the caller.
-                let words = unsafe { payload.add(offset).cast::<[u64; 2]>().read_unaligned() };
-                let slot = Recent::slot(words);
-                let known = self.recent.words[slot];
-                let same = (known[0] ^ words[0]) | (known[1] ^ words[1]) == 0;
-                let key = if same { self.recent.keys[slot] } else { self.key16(words, slot) };
-                // SAFETY: promised by the caller.
-                unsafe { to.add(i).write(key) };
+                row += unsafe { self.recent.encode(&payloads[row..], offset, to.add(row)) };
+                if let Some(payload) = payloads.get(row) {
+                    // SAFETY: promised by the caller.
+                    let words = unsafe { payload.add(offset).cast::<[u64; 2]>().read_unaligned() };
+                    self.learn(words);
+                }
             }
         } else {
             for (i, payload) in payloads.iter().enumerate() {
@@ -72,12 +95,12 @@ impl Dictionary {
     }
 
     #[cold]
-    fn key16(&mut self, words: [u64; 2], slot: usize) -> i32 {
+    fn learn(&mut self, words: [u64; 2]) {
         let bytes = [words[0].to_ne_bytes(), words[1].to_ne_bytes()].concat();
         let key = self.key(until_nul(&bytes));
+        let slot = Recent::slot(words[0], words[1]);
         self.recent.words[slot] = words;
         self.recent.keys[slot] = key;
-        key
     }
 
     fn key(&mut self, text: &[u8]) -> i32 {

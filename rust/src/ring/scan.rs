@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::prefetch::{AHEAD, prefetch};
 use super::{HEADER, Window};
-use crate::record::block::{Block, Record};
+use crate::record::block::{Block, CAPACITY};
 
 const BUSY: u32 = 1 << 31; // BPF_RINGBUF_BUSY_BIT
 const DISCARD: u32 = 1 << 30; // BPF_RINGBUF_DISCARD_BIT
@@ -45,30 +45,47 @@ pub(crate) enum Stop {
 
 // Fills `block` with up to `limit` records that are complete, passing those that were discarded.
 pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Block<'a>, limit: usize) -> Stop {
-    let Cursor { mut at, mut last } = *cursor;
-    let stop = block.fill(limit, || {
-        if at + HEADER > window.len() {
-            return Err(Stop::End);
+    block.clear();
+    let limit = limit.min(CAPACITY);
+    while block.len() < limit {
+        if cursor.at + HEADER > window.len() {
+            return Stop::End;
         }
-        // SAFETY: at + HEADER lies within the window, whose bytes stay mapped for 'a.
-        let header = unsafe { window.base.add(at) };
-        prefetch(header.wrapping_add(AHEAD));
-        // SAFETY: windows start on a multiple of 8 and records take multiples of 8, so the header is aligned; the kernel
-        // writes it with an xchg (bpf_ringbuf_commit), with which this load pairs: the payload is complete when BUSY is gone.
-        let word = unsafe { AtomicU32::from_ptr(header.cast_mut().cast()) }.load(Ordering::Acquire);
+        let word = header(window, cursor.at);
         if word & BUSY != 0 {
-            return Err(Stop::Busy);
+            return Stop::Busy;
         }
         let length = word & !DISCARD;
         let whole = (length as usize + HEADER).next_multiple_of(8);
-        if whole > window.len() - at {
-            return Err(Stop::Corrupt { length, at });
+        let left = window.len() - cursor.at;
+        if whole > left {
+            return Stop::Corrupt { length, at: cursor.at };
         }
-        at += whole;
-        last = whole;
-        // SAFETY: the payload follows the header within the window (checked above).
-        Ok((word & DISCARD == 0).then(|| unsafe { Record::new(header.add(HEADER), length) }))
-    });
-    *cursor = Cursor { at, last };
-    stop.unwrap_or(Stop::Full)
+        cursor.last = whole;
+        if word & DISCARD != 0 {
+            cursor.at += whole;
+            continue;
+        }
+        // Records of one kind follow each other. Guessing that the next header is like this one, the processor needs not
+        // wait for it to know where the one after that is: that wait would be most of the walk.
+        let most = (limit - block.len()).min(left / whole);
+        let mut like = 1;
+        while like < most && header(window, cursor.at + like * whole) == word {
+            like += 1;
+        }
+        // SAFETY: so many records of this length lie within the window, each payload behind its header.
+        unsafe { block.extend(window.base.add(cursor.at + HEADER), length, whole, like) };
+        cursor.at += like * whole;
+    }
+    Stop::Full
+}
+
+#[inline(always)]
+fn header(window: Window<'_>, at: usize) -> u32 {
+    // SAFETY: the caller has seen that a header lies at `at` within the window, whose bytes stay mapped.
+    let header = unsafe { window.base.add(at) };
+    prefetch(header.wrapping_add(AHEAD));
+    // SAFETY: windows start on a multiple of 8 and records take multiples of 8, so the header is aligned; the kernel
+    // writes it with an xchg (bpf_ringbuf_commit), with which this load pairs: the payload is complete when BUSY is gone.
+    unsafe { AtomicU32::from_ptr(header.cast_mut().cast()) }.load(Ordering::Acquire)
 }

@@ -44,7 +44,6 @@ pub(crate) struct Stream {
     id: u64,
     process: u32,
     policy: Policy,
-    map: OwnedFd,
     schema: SchemaRef,
     state: Mutex<State>,
     // Tells the reader that there is something to take.
@@ -74,15 +73,19 @@ enum Phase {
 }
 
 struct State {
+    // Both are gone when the stream is closed, whoever still holds it.
+    map: Option<Arc<OwnedFd>>,
     source: Option<Source>,
     phase: Phase,
     failure: Option<Error>,
     queue: Queue,
     // The reader sleeps until there are so many rows.
     waiting: Option<usize>,
-    // When the ring is to be looked at next, when it was last, and when it last had something.
+    // When the ring is to be looked at next, when it was last, when it was last read to its end, and when it last had
+    // something.
     due: Instant,
     looked: Instant,
+    emptied: Instant,
     active: Instant,
     gather: Duration,
     // The open batch has no room, and neither has the queue.
@@ -126,7 +129,9 @@ impl Stream {
         let source = Source::open(map.as_fd(), plan, policy.max_rows)?;
         let limit = if policy.background { (QUEUE_BYTES / source.slab_size()).max(2) } else { 0 };
         let now = Instant::now();
+        let map = Arc::new(map);
         let state = State {
+            map: Some(Arc::clone(&map)),
             source: Some(source),
             phase: Phase::Hot,
             failure: None,
@@ -134,6 +139,7 @@ impl Stream {
             waiting: None,
             due: now,
             looked: now,
+            emptied: now,
             active: now,
             gather: GATHER.min(policy.max_latency),
             full: false,
@@ -144,13 +150,12 @@ impl Stream {
             id: ID.fetch_add(1, Ordering::Relaxed),
             process: process::id(),
             policy,
-            map,
             schema,
             state: Mutex::new(state),
             notify: EventFd::new().map_err(Error::kernel("cannot make an eventfd"))?,
         });
         if stream.policy.background {
-            pump::current()?.add(&stream)?;
+            pump::current()?.add(&stream, map.as_fd())?;
         }
         Ok(stream)
     }
@@ -222,20 +227,19 @@ impl Stream {
                 until = until.min(deadline);
             }
             state.waiting = Some(wanted.least);
-            let idle = state.phase == Phase::Idle;
+            // The pump waits for an idle ring, or else the reader.
+            let ring = if state.phase == Phase::Idle && !self.policy.background { state.map.clone() } else { None };
             drop(state);
-            match self.sleep(until.saturating_duration_since(now), idle, wanted.until)? {
+            match self.sleep(until.saturating_duration_since(now), ring.as_deref(), wanted.until)? {
                 Some(next) => return Ok(next),
                 None => self.notify.clear(),
             }
         }
     }
 
-    fn sleep(&self, timeout: Duration, idle: bool, until: Option<BorrowedFd<'_>>) -> Result<Option<Next>> {
+    fn sleep(&self, timeout: Duration, ring: Option<&OwnedFd>, until: Option<BorrowedFd<'_>>) -> Result<Option<Next>> {
         let mut fds = vec![self.notify.as_fd()];
-        if idle && !self.policy.background {
-            fds.push(self.map.as_fd());
-        }
+        fds.extend(ring.map(AsFd::as_fd));
         let failed = "cannot wait for events";
         fds.extend(until);
         if wait(&fds, Some(timeout)).map_err(Error::kernel(failed))? == Woken::Interrupted {
@@ -249,19 +253,22 @@ impl Stream {
         Ok(None)
     }
 
-    // The pump's turn.
-    fn turn(&self, now: Instant) -> After {
+    // The pump's turn; `arm` lets epoll wait for the ring.
+    fn turn(&self, now: Instant, arm: impl FnOnce(BorrowedFd<'_>)) {
         let Ok(mut state) = self.lock() else {
-            return After::Nothing;
+            return;
         };
-        let after = self.look(&mut state, now);
+        if self.look(&mut state, now) == After::Arm
+            && let Some(map) = &state.map
+        {
+            arm(map.as_fd());
+        }
         if let Some(least) = state.waiting
             && state.ready(&self.policy, least, now).is_some()
         {
             state.waiting = None;
             self.notify.signal();
         }
-        after
     }
 
     fn due(&self) -> Option<Instant> {
@@ -288,7 +295,7 @@ impl Stream {
             state.phase = Phase::Ending { since: now };
             state.due = now;
             // Until it has ended, or the reader has to make room, or a record is still being written.
-            while matches!(state.phase, Phase::Ending { .. }) && state.due <= now {
+            while matches!(state.phase, Phase::Ending { .. }) && state.due <= now && !state.full {
                 self.look(&mut state, now);
             }
             self.notify.signal();
@@ -301,6 +308,9 @@ impl Stream {
 
     // Ends the stream at once. What was not taken stays in the count of what was received.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        if self.is_foreign() {
+            return Ok(()); // nothing of a forked child's is open
+        }
         let mut state = self.lock()?;
         if state.phase == Phase::Closed {
             return Ok(());
@@ -315,17 +325,14 @@ impl Stream {
         }
         state.queue.batches.clear();
         self.notify.signal();
+        let map = state.map.take();
         drop(state);
-        if self.policy.background {
-            pump::current()?.remove(self);
+        if let Some(map) = map
+            && self.policy.background
+        {
+            pump::current()?.remove(self, map.as_fd());
         }
         Ok(())
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.map.as_fd()
     }
 }
 
@@ -344,10 +351,13 @@ impl State {
         self.statistics.wakeups += 1;
         self.statistics.cuts = source.cuts();
         if gathered == 0 || !self.queue.batches.is_empty() {
-            self.oldest = self.looked;
+            self.oldest = self.emptied;
         }
         self.looked = now;
         self.full = full;
+        if !full {
+            self.emptied = now;
+        }
         if full {
             // A reader that decodes on its own thread goes on at once; the pump waits for room.
             self.due = if policy.background { now + self.gather } else { now };

@@ -2,12 +2,12 @@
 //! busy ones.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use super::{After, Stream};
+use super::Stream;
 use crate::error::{Error, Result};
 use crate::sys::poll::{Epoll, EventFd, wait};
 use crate::sys::process;
@@ -56,17 +56,15 @@ impl Pump {
         Ok(Self { process: process::id(), epoll, wake, streams: Mutex::new(HashMap::new()), child: OnceLock::new() })
     }
 
-    pub(super) fn add(&self, stream: &Arc<Stream>) -> Result<()> {
-        self.epoll
-            .add_disarmed(stream.as_fd(), stream.id())
-            .map_err(Error::kernel("cannot wait for the ring buffer"))?;
+    pub(super) fn add(&self, stream: &Arc<Stream>, map: BorrowedFd<'_>) -> Result<()> {
+        self.epoll.add_disarmed(map, stream.id()).map_err(Error::kernel("cannot wait for the ring buffer"))?;
         self.streams().insert(stream.id(), Arc::clone(stream));
         self.wake();
         Ok(())
     }
 
-    pub(super) fn remove(&self, stream: &Stream) {
-        self.epoll.remove(stream.as_fd());
+    pub(super) fn remove(&self, stream: &Stream, map: BorrowedFd<'_>) {
+        self.epoll.remove(map);
         self.streams().remove(&stream.id());
     }
 
@@ -93,9 +91,9 @@ impl Pump {
             let now = Instant::now();
             for stream in streams {
                 let is_due = stream.due().is_some_and(|due| due <= now);
-                if (is_due || ready.contains(&stream.id())) && stream.turn(now) == After::Arm {
-                    // A stream that was closed meanwhile has left the set.
-                    let _ = self.epoll.arm(stream.as_fd(), stream.id());
+                if is_due || ready.contains(&stream.id()) {
+                    // A stream that is being closed may have left the set.
+                    stream.turn(now, |map| drop(self.epoll.arm(map, stream.id())));
                 }
             }
         }

@@ -150,7 +150,7 @@ impl Source {
         self.ring.acknowledge_and_recheck()
     }
 
-    // Events and bytes that nobody has read.
+    // Events and bytes that nobody has read, which are passed: another reader of the ring begins behind them.
     pub(super) fn left(&self) -> (u64, u64) {
         let window = self.ring.window();
         let mut cursor = Cursor::new();
@@ -160,6 +160,7 @@ impl Source {
             let stop = scan(window, &mut cursor, &mut block, CAPACITY);
             events += block.len() as u64;
             if stop != Stop::Full {
+                self.ring.advance(cursor.at);
                 return (events, cursor.at as u64);
             }
         }

@@ -134,7 +134,7 @@ class _Emitter:
             self._literal(operator, left, right.value, to, narrow=self._into_r0(left))
         else:
             self._both(left, right, _REGISTERS)
-            self._registers(operator, left, right, to)
+            self._ordered(operator, left, right, to)
 
     def _zero(self, operator: str, number: Int, to: str) -> None:
         if isinstance(number, Field):
@@ -178,7 +178,7 @@ class _Emitter:
             self._put(asm.const(r1, value))
         self._put((_SIGNED if signed else _UNSIGNED)[operator](r0, r1 if immediate is None else immediate, to))
 
-    def _registers(self, operator: str, left: Int, right: Int, to: str) -> None:
+    def _ordered(self, operator: str, left: Int, right: Int, to: str) -> None:
         # The left number in r0 against the right one in r1.
         if left.range.unsigned and right.range.unsigned:
             self._put(_UNSIGNED[operator](r0, r1, to))

@@ -96,7 +96,7 @@ def _plain(text: str, names: Container[str]) -> str:
             ):
                 plain[start] = _LETTER
             before = token.string if token.string.strip() else before
-    except (tokenize.TokenError, SyntaxError):
+    except (tokenize.TokenError, SyntaxError, ValueError):
         pass  # the parser says it better
     return "".join(plain)
 
