@@ -11,9 +11,6 @@
 Names load what they need when they are first used: importing fastbpf loads neither the native module nor pyarrow.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
 _HOMES = {
     "errors": (
         "AsmError",
@@ -40,17 +37,9 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __version__ = "0.1.0"
 __all__ = sorted(_HOME)
 
-if TYPE_CHECKING:
-    from fastbpf.errors import *
-    from fastbpf.links import Link as Link
-    from fastbpf.maps import Map as Map, MapSpec as MapSpec
-    from fastbpf.programs import Program as Program, ProgramSpec as ProgramSpec
-    from fastbpf.record import *
-    from fastbpf.stream import RingBuffer as RingBuffer, Stats as Stats, Stream as Stream
-    from fastbpf.trace import Trace as Trace, trace as trace
-
-
 def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

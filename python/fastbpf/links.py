@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Self
 
     from fastbpf import _native
 
-__all__ = ["Link"]
+__all__ = ["Link", "close_all"]
 
 
 class Link:
@@ -44,3 +46,12 @@ class Link:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def close_all(links: Iterable[Link]) -> None:
+    """Detaches them all at once: for each tracepoint the kernel waits until nobody runs there any more."""
+    threads = [Thread(target=link.close) for link in links]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

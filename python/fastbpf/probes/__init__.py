@@ -139,7 +139,7 @@ def resolve(text: str) -> Probe:
     if kind == "raw_tracepoint":
         return _raw_tracepoint(text, place)
     cause = f"{text!r} names no kind of probe that is known: tracepoint:CATEGORY:NAME (t:), raw_tracepoint:NAME (rt:)"
-    raise ProbeError(cause + _did_you_mean(_exact(text)))
+    raise ProbeError(cause + _did_you_mean(_near(text)))
 
 
 def matching(pattern: str = "*") -> list[Probe]:
@@ -184,6 +184,15 @@ def _raw_tracepoint(text: str, name: str) -> Probe:
         return Probe("raw_tracepoint", "raw_syscalls", name)
     cause = f"{text!r}: of the raw tracepoints only sys_enter and sys_exit are known by their arguments"
     raise ProbeError(cause + _did_you_mean(_exact(name)))
+
+
+def _near(text: str) -> list[str]:
+    # What somebody meant who left the kind out, or mistyped it. Only a hint, so no tracefs is no error.
+    try:
+        events = tracefs.tracepoints()
+    except KernelError:
+        return []
+    return _exact(text) or _nearest(text, events) or _nearest(text.partition(":")[2], events)
 
 
 def _exact(name: str) -> list[str]:

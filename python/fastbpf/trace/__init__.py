@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from fastbpf import probes
 from fastbpf.errors import KernelError, ProbeError
+from fastbpf.links import close_all
 from fastbpf.programs import ProgramSpec
 from fastbpf.stream import RingBuffer
 from fastbpf.trace import where as _where
@@ -114,8 +115,8 @@ class Trace(RingBuffer):
                 lost=self.program.maps["counters"],
             )
             stack.callback(self._native.close)
-            self._links = stack.enter_context(ExitStack())
-            self._links.enter_context(self.program.attach(self.probe.text))
+            self._links = [stack.enter_context(self.program.attach(self.probe.text))]
+            self._links += followed.links if followed else []
             self.command = None
             if followed and command is not None:
                 self.command = Command(_start(command, followed.join._native))
@@ -142,7 +143,7 @@ class Trace(RingBuffer):
 
         if not self.detached:
             self.detached = True
-            self._links.close()
+            close_all(self._links)
             _native.wait_for_running_programs()
             self._until = None
 

@@ -18,6 +18,7 @@ from fastbpf.record import u8, u32
 if TYPE_CHECKING:
     from typing import Self
 
+    from fastbpf.links import Link
     from fastbpf.maps import Map
     from fastbpf.programs import Program
 
@@ -30,6 +31,7 @@ class Followed:
     """The hash of a command's threads, and the programs that keep it."""
 
     def __init__(self) -> None:
+        self.links: list[Link] = []
         with ExitStack() as stack:
             self.tasks: Map = stack.enter_context(
                 MapSpec("hash", key=u32, value=u8, max_entries=_TASKS, name="tasks").create()
@@ -41,7 +43,7 @@ class Followed:
                 ("sched_process_exit", _exit(self.tasks)),
             ):
                 program = stack.enter_context(_load("tracepoint", name.removeprefix("sched_"), code))
-                stack.enter_context(program.attach(f"tracepoint:sched:{name}"))
+                self.links.append(stack.enter_context(program.attach(f"tracepoint:sched:{name}")))
             self._stack = stack.pop_all()
 
     def close(self) -> None:

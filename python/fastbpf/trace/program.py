@@ -165,8 +165,6 @@ class _Writer:
     def _filter_by_expression(self) -> Iterator[Part]:
         if self.filters.where is None:
             return
-        if self.filters.where.constant is False:
-            yield ja("done")
         places: dict[str, where.Place | where.TextPlace] = {}
         for part in self.filters.where.conjuncts:
             for key in sorted(part.names - places.keys()):

@@ -1,0 +1,400 @@
+"""Traces say what a process of ours really did, which knows its own calls."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import socket
+import struct
+import sys
+import threading
+import time
+
+import pyarrow as pa
+import pytest
+
+import fastbpf as fb
+from tests.kernel.producers import Child
+
+AT_FDCWD = -100
+OPENAT, CLOSE = {"x86_64": (257, 3), "aarch64": (56, 57)}[platform.machine()]
+EBADF = 9
+
+
+@pytest.fixture
+def child():
+    with Child() as child:
+        yield child
+
+
+def rest(trace):
+    """All that has happened."""
+    trace.stop()
+    return trace.read(seconds=20)
+
+
+def rows(trace, **wanted):
+    return [row for row in rest(trace).to_pylist() if wanted.items() <= row.items()]
+
+
+def types(table):
+    return {field.name: (field.type, field.nullable) for field in table.schema}
+
+
+USUAL = {
+    "ts": (pa.timestamp("ns", "UTC"), False),
+    "pid": (pa.uint32(), False),
+    "tid": (pa.uint32(), False),
+    "comm": (pa.dictionary(pa.int32(), pa.string()), False),
+}
+
+
+def test_openat(child, tmp_path):
+    with fb.trace("tracepoint:syscalls:sys_enter_openat", pid=child.pid) as trace:
+        before = time.time_ns()
+        tid = child.run(
+            f"""
+import threading
+open({str(tmp_path / "ä")!r}, "w").close()
+def relative():
+    global tid
+    tid = threading.get_native_id()
+    libc.openat(77, b"relative", 0o2000001, 0)
+thread = threading.Thread(target=relative); thread.start(); thread.join()
+libc.openat(-100, b"", 0, 0)
+libc.openat(-100, ctypes.c_void_p(8), 0, 0)
+fd = os.open({str(tmp_path / "mode")!r}, os.O_CREAT | os.O_WRONLY, 0o640)
+answer = tid
+"""
+        )
+        after = time.time_ns()
+        table = rest(trace)
+    assert types(table) == {
+        **USUAL,
+        "dfd": (pa.int32(), False),
+        "filename": (pa.string(), True),
+        "flags": (pa.int32(), False),
+        "mode": (pa.uint16(), False),
+    }
+    seen = table.to_pylist()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    own = [row for row in seen if row["filename"] in (None, "", "relative") or row["filename"].startswith(str(tmp_path))]
+    assert [(row["dfd"], row["filename"], row["flags"], row["mode"]) for row in own] == [
+        (AT_FDCWD, str(tmp_path / "ä"), flags, 0o666),
+        (77, "relative", 0o2000001, 0),
+        (AT_FDCWD, "", 0, 0),
+        (AT_FDCWD, None, 0, 0),
+        (AT_FDCWD, str(tmp_path / "mode"), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o640),
+    ]
+    assert {row["pid"] for row in seen} == {child.pid}
+    assert [row["tid"] for row in own] == [child.pid, tid, child.pid, child.pid, child.pid]
+    assert tid != child.pid
+    assert {row["comm"] for row in seen} == {os.path.basename(os.path.realpath(sys.executable))[:15]} or {
+        row["comm"] for row in seen
+    } == {os.path.basename(sys.executable)[:15]}
+    moments = [row["ts"].value for row in seen]
+    assert moments == sorted(moments)
+    assert before - 50_000_000 <= moments[0] <= moments[-1] <= after + 50_000_000
+
+
+def test_the_other_builtins_are_the_processes_own(child):
+    cpu = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(child.pid, {cpu})
+    child.run("os.setresgid(65534, 65534, 65534); os.setresuid(65533, 65533, 65533)")
+    child.run("libc.prctl(15, b'a comm of 15 ch', 0, 0, 0)")
+    with fb.trace(
+        "tracepoint:syscalls:sys_enter_getppid", "cgroup", "uid", "gid", "cpu", "comm", "ts", raw=True, pid=child.pid
+    ) as trace:
+        before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        child.getppid(1)
+        after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        table = rest(trace)
+    (row,) = table.to_pylist()
+    assert table.schema.names == ["cgroup", "uid", "gid", "cpu", "comm", "ts", "ts_raw"]
+    assert (row["uid"], row["gid"], row["cpu"], row["comm"]) == (65533, 65534, cpu, "a comm of 15 ch")
+    assert before <= row["ts_raw"] <= after
+    to_utc = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    assert abs(row["ts"].value - row["ts_raw"] - to_utc) < 50_000_000
+    unified = next(
+        (line.split()[4] for line in open("/proc/self/mountinfo") if " - cgroup2 " in line and line.split()[3] == "/"), None
+    )
+    group = next(line[3:].strip() for line in open(f"/proc/{child.pid}/cgroup") if line.startswith("0::"))
+    assert unified is None or row["cgroup"] == os.stat(f"{unified}{group}").st_ino
+
+
+def test_renameat2_has_two_texts(child):
+    with fb.trace("tracepoint:syscalls:sys_enter_renameat2", pid=child.pid) as trace:
+        child.run(
+            """
+libc.syscall.restype = ctypes.c_long
+number = {"x86_64": 316, "aarch64": 276}[os.uname().machine]
+bad = ctypes.c_void_p(8)
+for old, new in ((b"one", b"two"), (bad, b"two"), (b"one", bad), (bad, bad), (b"", b"x" * 300)):
+    libc.syscall(number, -100, old, 5, new, 1)
+"""
+        )
+        table = rest(trace)
+        stats = trace.stats
+    own = table.drop_columns(list(USUAL)).to_pylist()
+    texts = [("one", "two"), (None, "two"), ("one", None), (None, None), ("", "x" * 256)]
+    assert own == [
+        {"olddfd": -100, "oldname": old, "newdfd": 5, "newname": new, "flags": 1} for old, new in texts
+    ]
+    assert table.schema.field("flags").type == pa.uint32()
+    assert stats.cut == 1
+
+
+def test_a_record_takes_no_more_room_than_its_text(child):
+    with fb.trace("tracepoint:syscalls:sys_enter_openat", "dfd", "filename", pid=child.pid, text=4000) as trace:
+        child.run("for n in (0, 1, 100, 2500): libc.openat(-77, b'x' * n, 0, 0)\nlibc.openat(-77, ctypes.c_void_p(8), 0, 0)")
+        child.run("pass")
+        names = [row["filename"] for row in rows(trace)]
+        stats = trace.stats
+    assert names == ["", "x", "x" * 100, "x" * 2500, None]
+    # The kernel's header, the two fixed columns, the text's bytes; in steps of 8.
+    least = [8 + 8 + len(name or "") for name in names]
+    assert sum(least) <= stats.bytes <= sum(size + 16 for size in least)
+
+
+@pytest.mark.parametrize("most", [1, 5, 256])
+def test_texts_are_cut_and_counted(child, most):
+    texts = ["", "a", "x" * most, "x" * (most + 1), "y" * 500, "€" * 200, "ä" * most]
+    with fb.trace("tracepoint:syscalls:sys_enter_openat", "filename", pid=child.pid, where="dfd == -77", text=most) as trace:
+        child.run(f"for text in {texts!r}: libc.openat(-77, text.encode(), 0, 0)")
+        names = [row["filename"] for row in rows(trace)]
+        assert trace.stats.cut == sum(len(text.encode()) > most for text in texts)
+    assert names == [text.encode()[:most].decode(errors="ignore") for text in texts]
+
+
+def test_names_that_are_no_utf8(child):
+    with fb.trace("tracepoint:syscalls:sys_enter_openat", "filename", pid=child.pid, where="dfd == -77") as trace:
+        child.run("libc.openat(-77, bytes([0x61, 0xff, 0xe2, 0x82, 0x62]), 0, 0)")
+        assert [row["filename"] for row in rows(trace)] == ["a��b"]
+
+
+def test_the_buffer_of_write_is_an_address(child):
+    with fb.trace("tracepoint:syscalls:sys_enter_write", pid=child.pid) as trace:
+        address = child.run("text = ctypes.create_string_buffer(b'words'); libc.write(-1, text, 5); answer = ctypes.addressof(text)")
+        table = rest(trace)
+    assert types(table) == {
+        **USUAL,
+        "fd": (pa.uint32(), False),
+        "buf": (pa.uint64(), False),
+        "count": (pa.uint64(), False),
+    }
+    assert [(row["buf"], row["count"]) for row in table.to_pylist() if row["fd"] == 0xFFFF_FFFF] == [(address, 5)]
+
+
+def test_execution_has_the_name_that_was_executed(child):
+    with (
+        fb.trace("tracepoint:syscalls:sys_enter_execve", "filename", "argv", where="filename == '/bin/true'") as calls,
+        fb.trace("tracepoint:sched:sched_process_exec", where="filename == '/bin/true'") as executions,
+    ):
+        pid = child.run("pid = os.posix_spawn('/bin/true', ['true'], {}); os.waitpid(pid, 0); answer = pid")
+        (call,) = rows(calls)
+        table = rest(executions)
+    assert call["filename"] == "/bin/true"
+    assert call["argv"] > 1 << 12
+    row = table.to_pylist()[0]
+    # sched_process_exec has a pid of its own, in another column.
+    assert types(table) == {
+        **USUAL,
+        "filename": (pa.string(), True),
+        "args_pid": (pa.int32(), False),
+        "old_pid": (pa.int32(), False),
+    }
+    assert [row[name] for name in ("pid", "tid", "comm", "filename", "args_pid", "old_pid")] == [
+        pid,
+        pid,
+        "true",
+        "/bin/true",
+        pid,
+        pid,
+    ]
+
+
+def test_a_probes_own_pid_and_comm_stand_beside_the_builtins(child):
+    # Who is woken, and by whom: a byte through a pipe wakes the one thread that waits for it.
+    with fb.trace("tracepoint:sched:sched_wakeup", where=f"pid == {child.pid} and args.pid != pid") as trace:
+        tid = child.run(
+            """
+ours, theirs = os.pipe()
+ready = threading.Event()
+def wait():
+    global tid
+    tid = threading.get_native_id()
+    libc.prctl(15, b"who is woken", 0, 0, 0)
+    ready.set()
+    os.read(ours, 1)
+thread = threading.Thread(target=wait)
+thread.start()
+ready.wait()
+while open(f"/proc/self/task/{tid}/stat").read().rpartition(")")[2].split()[0] != "S":
+    pass
+os.write(theirs, b"x")
+thread.join()
+answer = tid
+"""
+        )
+        table = rest(trace)
+    assert {
+        name: (field.type, field.nullable) for name, field in zip(table.schema.names, table.schema, strict=True)
+    } == {
+        **USUAL,
+        "args_comm": (pa.dictionary(pa.int32(), pa.string()), False),
+        "args_pid": (pa.int32(), False),
+        "prio": (pa.int32(), False),
+        "target_cpu": (pa.int32(), False),
+    }
+    woken = [row for row in table.to_pylist() if row["args_pid"] == tid]
+    assert (child.pid, "who is woken", 120) in [(row["pid"], row["args_comm"], row["prio"]) for row in woken]
+
+
+def test_arrays_and_ports(child):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with fb.trace(
+            "tracepoint:sock:inet_sock_set_state", pid=child.pid, where=f"dport == {port} and newstate == 2"
+        ) as trace:
+            child.run(f"import socket; client = socket.create_connection(('127.0.0.1', {port}))")
+            table = rest(trace)
+    (row,) = table.to_pylist()
+    assert bytes(row["daddr"]) == bytes(row["saddr"]) == bytes([127, 0, 0, 1])
+    assert bytes(row["daddr_v6"]) == socket.inet_pton(socket.AF_INET6, "::ffff:127.0.0.1")
+    assert (row["oldstate"], row["newstate"], row["dport"], row["family"], row["protocol"]) == (
+        7,
+        2,
+        port,
+        socket.AF_INET,
+        socket.IPPROTO_TCP,
+    )
+
+
+def test_raw_tracepoints_of_syscalls(child):
+    with (
+        fb.trace("raw_tracepoint:sys_enter", "tid", "id", *(f"arg{n}" for n in range(6)), pid=child.pid) as enters,
+        fb.trace("rt:sys_exit", "tid", "id", "ret", pid=child.pid) as exits,
+    ):
+        child.run("libc.close(-7)\nfor n in range(900_000, 900_100): libc.close(n)\nos.getppid()")
+        entered, left = rest(enters), rest(exits)
+    assert types(entered) == {
+        "tid": (pa.uint32(), False),
+        "id": (pa.int64(), False),
+        **{f"arg{n}": (pa.uint64(), False) for n in range(6)},
+    }
+    assert types(left) == {"tid": (pa.uint32(), False), "id": (pa.int64(), False), "ret": (pa.int64(), False)}
+    numbered = [row["arg0"] for row in entered.to_pylist() if row["id"] == CLOSE and 900_000 <= row["arg0"] < 900_100]
+    assert numbered == list(range(900_000, 900_100))
+    assert any(row["id"] == CLOSE and row["arg0"] & 0xFFFF_FFFF == 2**32 - 7 for row in entered.to_pylist())
+    assert [row["ret"] for row in left.to_pylist() if row["id"] == CLOSE].count(-EBADF) == 101
+    getppid = {"x86_64": 110, "aarch64": 173}[platform.machine()]
+    assert [row["ret"] for row in left.to_pylist() if row["id"] == getppid] == [os.getpid()]
+    assert {row["tid"] for row in entered.to_pylist()} == {child.pid}
+
+
+@pytest.mark.parametrize(
+    ("where", "wanted"),
+    [
+        ("filename.startswith('/etc/') and dfd == -100", lambda dfd, name, flags: name.startswith("/etc/") and dfd == -100),
+        ("'x' in filename or flags & 2", lambda dfd, name, flags: "x" in name or flags & 2),
+        ("dfd in (3, 4) and filename != 'b'", lambda dfd, name, flags: dfd in (3, 4) and name != "b"),
+        ("not (dfd < 0) and args.flags == 2", lambda dfd, name, flags: not dfd < 0 and flags == 2),
+        ("filename is None", lambda dfd, name, flags: False),
+    ],
+)
+def test_where_keeps_what_python_would(child, where, wanted):
+    calls = [
+        (dfd, name, flags)
+        for dfd in (-100, 3, 4, 5)
+        for name in ("/etc/passwd", "b", "/x", "/etc/xx")
+        for flags in (0, 2, 0o2000000)
+    ]
+    marked = [(dfd, f"{name}", flags) for dfd, name, flags in calls]
+    with fb.trace("tracepoint:syscalls:sys_enter_openat", where=f"({where}) and mode == 321", pid=child.pid) as trace:
+        child.run(f"for dfd, name, flags in {marked!r}: libc.openat(dfd, name.encode(), flags | 64, 321)")
+        seen = [(row["dfd"], row["filename"], row["flags"] & ~64) for row in rows(trace)]
+    assert seen == [call for call in calls if wanted(call[0], call[1], call[2] | 64)]
+
+
+def test_only_the_process_that_was_asked_for(child):
+    with Child() as other, fb.trace("tracepoint:syscalls:sys_enter_getppid", pid=child.pid) as trace:
+        for _ in range(50):
+            other.getppid(10)
+            child.getppid(1)
+            os.getppid()
+        assert [row["pid"] for row in rows(trace)] == [child.pid] * 50
+
+
+def test_this_process_is_left_out_unless_it_is_wanted(child):
+    pids = f"pid in ({os.getpid()}, {child.pid})"
+    for include_self in (False, True):
+        with fb.trace("tracepoint:syscalls:sys_enter_getppid", "pid", "tid", where=pids, include_self=include_self) as trace:
+            os.getppid()
+            child.getppid(1)
+            thread = threading.Thread(target=os.getppid)
+            thread.start()
+            thread.join()
+            seen = [row["pid"] for row in rows(trace)]
+        assert seen == ([os.getpid(), child.pid, os.getpid()] if include_self else [child.pid])
+
+
+@pytest.mark.parametrize(("buffer", "size"), [(4096, 4096), ("5KiB", 8192), ("1MiB", 1 << 20), (4097, 8192), ("64k", 65536)])
+def test_the_size_of_the_buffer(buffer, size):
+    with fb.trace("tracepoint:syscalls:sys_enter_getppid", pid=1, buffer=buffer) as trace:
+        fdinfo = open(f"/proc/self/fdinfo/{trace.program.maps['events'].fileno()}").read()
+    assert re.search(r"max_entries:\s*(\d+)", fdinfo)[1] == str(size)
+
+
+OPEN = "tracepoint:syscalls:sys_enter_openat"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        (("tracepoint:syscalls:sys_enter_opena",), {}, fb.ProbeError, "sys_enter_openat"),
+        (("tracepoint:sched",), {}, fb.ProbeError, "sched"),
+        (("kprobes:x",), {}, fb.ProbeError, "kprobes:x"),
+        ((OPEN, "filenam"), {}, fb.ProbeError, "did you mean 'filename'"),
+        ((OPEN, "pid", "pid"), {}, fb.ProbeError, "named twice"),
+        ((OPEN, "args.pid"), {}, fb.ProbeError, "no field 'args.pid'"),
+        ((OPEN,), {"where": "filenam == 'x'"}, fb.WhereError, "filename"),
+        ((OPEN,), {"where": "pid =="}, fb.WhereError, "pid =="),
+        ((OPEN,), {"where": "__import__('os')"}, fb.WhereError, "__import__"),
+        ((OPEN,), {"command": ["no-such-command-at-all"]}, fb.ProbeError, "no-such-command-at-all"),
+        ((OPEN,), {"command": []}, ValueError, "give a list"),
+        ((OPEN,), {"command": "ls"}, ValueError, "give a list"),
+        ((OPEN,), {"command": ["ls"], "pid": 1}, ValueError, "give one"),
+        ((OPEN,), {"pid": -1}, ValueError, "pid=-1"),
+        ((OPEN,), {"text": 0}, ValueError, "text=0"),
+        ((OPEN,), {"text": 1 << 20}, ValueError, "text=1048576"),
+        ((OPEN,), {"buffer": "8 GB"}, ValueError, "8 GB"),
+        ((OPEN,), {"buffer": 1}, ValueError, "buffer=1"),
+        ((OPEN,), {"max_rows": 0}, ValueError, "max_rows=0"),
+    ],
+)
+def test_what_cannot_be_traced_is_refused(arguments, options, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        fb.trace(*arguments, **options)
+
+
+def test_a_where_error_points_at_the_column():
+    with pytest.raises(fb.WhereError) as refused:
+        fb.trace(OPEN, where="pid > 1 and nothing == 2")
+    assert refused.value.column == 12
+    assert str(refused.value).splitlines()[-1] == " " * 12 + "^"
+
+
+def test_a_refused_command_is_not_started(tmp_path):
+    mark = tmp_path / "mark"
+    for options in ({"where": "nothing"}, {"buffer": "x"}, {"text": -1}, {"max_rows": 0}):
+        with pytest.raises(ValueError):
+            fb.trace(OPEN, command=["touch", str(mark)], **options)
+    assert not mark.exists()
+
+
+def test_the_record_of_the_ring_is_the_columns(child):
+    with fb.trace(OPEN, "ts", "dfd", "filename", pid=child.pid) as trace:
+        assert trace.record.schema == trace.schema
+        assert trace.probe.text == OPEN
+        assert repr(trace) == f"<fastbpf.Trace {OPEN}>"
