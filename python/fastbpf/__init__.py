@@ -35,7 +35,8 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = sorted(_HOME)
+__all__ = sorted(_HOME)  # noqa: PLE0605  # a list, whatever made it
+
 
 def __getattr__(name: str) -> object:
     from importlib import import_module

@@ -2,40 +2,97 @@
 
 from fastbpf.errors import (
     AsmError as AsmError,
+)
+from fastbpf.errors import (
     Error as Error,
+)
+from fastbpf.errors import (
     KernelError as KernelError,
+)
+from fastbpf.errors import (
     LayoutError as LayoutError,
+)
+from fastbpf.errors import (
     ProbeError as ProbeError,
+)
+from fastbpf.errors import (
     StreamError as StreamError,
+)
+from fastbpf.errors import (
     VerifierError as VerifierError,
+)
+from fastbpf.errors import (
     WhereError as WhereError,
 )
 from fastbpf.links import Link as Link
-from fastbpf.maps import Map as Map, MapSpec as MapSpec
-from fastbpf.programs import Program as Program, ProgramSpec as ProgramSpec
+from fastbpf.maps import Map as Map
+from fastbpf.maps import MapSpec as MapSpec
+from fastbpf.programs import Program as Program
+from fastbpf.programs import ProgramSpec as ProgramSpec
 from fastbpf.record import (
     Struct as Struct,
+)
+from fastbpf.record import (
     bool8 as bool8,
+)
+from fastbpf.record import (
     boottime as boottime,
+)
+from fastbpf.record import (
     char as char,
+)
+from fastbpf.record import (
     i8 as i8,
+)
+from fastbpf.record import (
     i16 as i16,
+)
+from fastbpf.record import (
     i32 as i32,
+)
+from fastbpf.record import (
     i64 as i64,
+)
+from fastbpf.record import (
     ktime as ktime,
+)
+from fastbpf.record import (
     raw as raw,
+)
+from fastbpf.record import (
     s8 as s8,
+)
+from fastbpf.record import (
     s16 as s16,
+)
+from fastbpf.record import (
     s32 as s32,
+)
+from fastbpf.record import (
     s64 as s64,
+)
+from fastbpf.record import (
     tai as tai,
+)
+from fastbpf.record import (
     text as text,
+)
+from fastbpf.record import (
     u8 as u8,
+)
+from fastbpf.record import (
     u16 as u16,
+)
+from fastbpf.record import (
     u32 as u32,
+)
+from fastbpf.record import (
     u64 as u64,
 )
-from fastbpf.stream import RingBuffer as RingBuffer, Stats as Stats, Stream as Stream
-from fastbpf.trace import Trace as Trace, trace as trace
+from fastbpf.stream import RingBuffer as RingBuffer
+from fastbpf.stream import Stats as Stats
+from fastbpf.stream import Stream as Stream
+from fastbpf.trace import Trace as Trace
+from fastbpf.trace import trace as trace
 
 __version__: str

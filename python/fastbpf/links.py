@@ -17,8 +17,8 @@ __all__ = ["Link", "close_all"]
 class Link:
     """A program on its hook, until this is closed. It goes with the process: nothing of it stays in the kernel.
 
-    `probe` is where it hangs, `kind` how: "perf_event" and "raw_tracepoint" are BPF links, "perf_event ioctl" is the way
-    before perf-event links (5.15).
+    `probe` is where it hangs, `kind` how: "perf_event" and "raw_tracepoint" are BPF links, "perf_event ioctl" is the
+    way before perf-event links (5.15).
     """
 
     def __init__(self, native: _native.Link, probe: str) -> None:

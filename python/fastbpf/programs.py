@@ -7,7 +7,7 @@ import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from fastbpf.asm import Code, assemble
 from fastbpf.errors import KernelError, LayoutError, ProbeError, VerifierError
@@ -25,16 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["Program", "ProgramInfo", "ProgramSpec", "TestRun"]
 
 # enum bpf_prog_type, include/uapi/linux/bpf.h, in its order
-_TYPES: Final = {
-    name: number
-    for number, name in enumerate(
-        "unspec socket_filter kprobe sched_cls sched_act tracepoint xdp perf_event cgroup_skb cgroup_sock lwt_in lwt_out "
-        "lwt_xmit sock_ops sk_skb cgroup_device sk_msg raw_tracepoint cgroup_sock_addr lwt_seg6local lirc_mode2 "
-        "sk_reuseport flow_dissector cgroup_sysctl raw_tracepoint_writable cgroup_sockopt tracing struct_ops ext lsm "
-        "sk_lookup syscall netfilter".split()
-    )
-    if number
-}
+_NAMES: Final = """
+unspec socket_filter kprobe sched_cls sched_act tracepoint xdp perf_event cgroup_skb cgroup_sock lwt_in lwt_out lwt_xmit
+sock_ops sk_skb cgroup_device sk_msg raw_tracepoint cgroup_sock_addr lwt_seg6local lirc_mode2
+sk_reuseport flow_dissector cgroup_sysctl raw_tracepoint_writable cgroup_sockopt tracing struct_ops ext lsm sk_lookup syscall netfilter
+"""
+_TYPES: Final = {name: number for number, name in enumerate(_NAMES.split()) if number}
 
 
 class TestRun(NamedTuple):
@@ -50,7 +46,7 @@ TestRun.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever p
 
 
 class ProgramInfo(NamedTuple):
-    """What the kernel knows of a program; run time and count only while statistics are on (`kernel.bpf_stats_enabled`)."""
+    """What the kernel knows of a program; run time and count only while `kernel.bpf_stats_enabled` is on."""
 
     id: int
     name: str
@@ -97,19 +93,21 @@ class ProgramSpec:
             maps: maps that exist already, by the names that the code's `MapSpec`s have.
 
         Raises:
-            VerifierError: the verifier refused; `.log` has all of its words, `.source` the line that wrote the instruction.
+            VerifierError: the verifier refused; `.log` has all of its words, `.source` the line that is to blame.
             KernelError: the kernel refused for another reason, privileges for instance.
         """
         given = dict(maps or {})
         with ExitStack() as made:
             live: dict[int, Map] = {}
             by_name: dict[str, Map] = dict(given)
-            for one in self.code.maps:
+            named = cast("tuple[Map | MapSpec, ...]", self.code.maps)
+            for name in given.keys() - {one.spec.name if isinstance(one, Map) else one.name for one in named}:
+                raise LayoutError(f"the code names no map {name!r}")
+            for one in named:
                 if isinstance(one, Map):
                     live[id(one)] = one
                     by_name.setdefault(one.spec.name, one)
                     continue
-                assert isinstance(one, MapSpec)
                 if one.name and one.name in by_name:
                     known = by_name[one.name]
                     if one.name not in given and known.spec != one:
@@ -120,9 +118,6 @@ class ProgramSpec:
                     known = made.enter_context(one.create())
                     by_name[one.name or f"map{len(live)}"] = known
                 live[id(one)] = known
-            unused = given.keys() - {getattr(one, "name", None) or one.spec.name for one in self.code.maps}  # type: ignore[attr-defined]
-            if unused:
-                raise LayoutError(f"the code names no map {sorted(unused)[0]!r}")
             native = self._load_native(self.code.link(lambda one: live[id(one)].fileno()))
             owned = made.pop_all()
         return Program(self, native, by_name, owned)
@@ -200,6 +195,7 @@ class Program:
         Args:
             data: the packet, for programs that take one; the kernel refuses fewer than 14 bytes.
             ctx: the context: a raw tracepoint's arguments, 8 bytes each.
+            repeat: how often; 0 and 1 are once.
 
         Raises:
             KernelError: the kernel refused; it has no test runs for tracepoint programs (errno 524).

@@ -5,6 +5,7 @@ A `Struct` is laid out as C does it on this machine: each field aligned to its e
 
 from __future__ import annotations
 
+import inspect
 import struct
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -32,7 +33,7 @@ class FieldType:
     (160, 8)
     """
 
-    __slots__ = ("align", "code", "size", "_format")
+    __slots__ = ("_format", "align", "code", "size")
 
     def __init__(self, code: str, size: int, align: int, packing: str) -> None:
         self.code: Final = code
@@ -56,11 +57,11 @@ class FieldType:
         return FieldType(f"{self.code}[{count}]", self.size * count, self.align, f"{count}{self._format}")
 
     def pack(self, value: Any) -> bytes:
-        """The value as the kernel keeps it, `size` bytes.
+        r"""The value as the kernel keeps it, `size` bytes.
 
         >>> import fastbpf as fb
         >>> fb.u16.pack(513)
-        b'\\x01\\x02'
+        b'\x01\x02'
         >>> fb.u8.pack(300)
         Traceback (most recent call last):
             ...
@@ -150,8 +151,8 @@ whole_record: Final = FieldType("record", 0, 1, "0s")
 class Struct:
     """A record's layout, and, with values, one record.
 
-    Subclass it, a field a line. `Open.size` is in bytes, `Open.offset(name)` where a field begins, `Open.fields` the types
-    by name, `Open.schema` the Arrow schema of its columns.
+    Subclass it, a field a line. `Open.size` is in bytes, `Open.offset(name)` where a field begins, `Open.fields` the
+    types by name, `Open.schema` the Arrow schema of its columns.
 
     >>> import fastbpf as fb
     >>> class Open(fb.Struct):
@@ -177,7 +178,7 @@ class Struct:
     _offsets: ClassVar[dict[str, int]] = {}
 
     def __init_subclass__(cls) -> None:
-        annotations = cls.__dict__.get("__annotations__", {})
+        annotations = inspect.get_annotations(cls)
         # The scope of the class statement, in which `from __future__ import annotations` left text to be evaluated.
         scope = sys._getframe(1)
         resolved = {name: _resolve(cls, name, kind, scope) for name, kind in annotations.items()}
@@ -282,7 +283,7 @@ def _resolve(cls: type, name: str, kind: object, scope: FrameType) -> FieldType:
     if isinstance(kind, str):
         try:
             kind = eval(kind, scope.f_globals, scope.f_locals)  # noqa: S307  # the module's own text, as typing does
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever a name's text may raise
             raise LayoutError(f"{cls.__name__}.{name}: {kind!r} cannot be evaluated ({error})") from None
     if not isinstance(kind, FieldType):
         hint = (

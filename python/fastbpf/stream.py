@@ -140,7 +140,7 @@ class Stream:
         return pa.Table.from_batches([_to_pyarrow(batch) for batch in batches], self.schema)
 
     def take(self, *, seconds: float | None = None, rows: int | None = None) -> Taken:
-        """The same as `read`, as an Arrow stream that is read once, while it happens: for polars, duckdb, pandas …
+        """The same as `read`, as an Arrow stream that is read once, while it happens, for polars, duckdb or pandas.
 
         The time begins with the first read.
         """
@@ -200,7 +200,7 @@ class Stream:
         pass
 
     def _forget(self) -> None:
-        # In a forked child, for which there is nothing to close: lets go of what would keep the parent's programs attached.
+        # In a forked child, which has nothing to close: lets go of what would keep the parent's programs attached.
         self._closed = True
 
 

@@ -166,7 +166,9 @@ class Numberer:
             mov(r0, 0),
             exit_(),
         )
-        many = assemble(mov(r7, 0), label("next"), emit, add(r7, 1), jlt(r7, self.PER_FILL, "next"), mov(r0, 0), exit_())
+        many = assemble(
+            mov(r7, 0), label("next"), emit, add(r7, 1), jlt(r7, self.PER_FILL, "next"), mov(r0, 0), exit_()
+        )
         self.probe = "raw_tracepoint:sys_enter" if kind == "raw_tracepoint" else "tracepoint:syscalls:sys_enter_getppid"
         with ExitStack() as stack:
             self.program = stack.enter_context(fb.ProgramSpec(kind, traced, name="numberer").load())

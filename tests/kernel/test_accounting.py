@@ -217,7 +217,9 @@ def test_a_trace_closed_in_mid_stream_has_no_holes(probe):
 
 def test_a_trace_counts_what_finds_no_room():
     with Child() as child:
-        with fb.trace("tracepoint:syscalls:sys_enter_getppid", "ts", pid=child.pid, buffer=4096, background=False) as trace:
+        with fb.trace(
+            "tracepoint:syscalls:sys_enter_getppid", "ts", pid=child.pid, buffer=4096, background=False
+        ) as trace:
             watched = Watched(trace)
             child.getppid(5000)
             assert watched.look().delivered == 0
@@ -238,7 +240,9 @@ def test_streams_one_after_another_on_one_ring():
         streams = []
         seen = []
         for background in (False, True) * 3:
-            with fb.RingBuffer(numberer.ring, Numbered, max_rows=32, background=background, lost=numberer.lost) as stream:
+            with fb.RingBuffer(
+                numberer.ring, Numbered, max_rows=32, background=background, lost=numberer.lost
+            ) as stream:
                 child.start("for _ in range(3000): os.getppid()")
                 seen += numbers(stream.read(rows=64))
             child.wait()

@@ -53,7 +53,10 @@ def test_a_script_and_the_programs_it_runs():
 
 def test_the_programs_are_executed_where_the_script_says():
     rows, _ = follow(
-        "tracepoint:sched:sched_process_exec", "pid", "filename", command=["sh", "-c", "/bin/true; /bin/false; exec /bin/true"]
+        "tracepoint:sched:sched_process_exec",
+        "pid",
+        "filename",
+        command=["sh", "-c", "/bin/true; /bin/false; exec /bin/true"],
     )
     assert [row["filename"].rpartition("/")[2] for row in rows] == ["sh", "true", "false", "true"]
     assert rows[0]["pid"] == rows[3]["pid"]

@@ -67,7 +67,9 @@ def is_right(code, data, got):
 
 
 unicode = st.text(max_size=80).map(str.encode)
-wild_text = st.one_of(unicode, st.binary(max_size=100), st.sampled_from(["ÄÖÜ€𝄞".encode() * 9, b"\xe2\x82" * 20, b"\0a"]))
+wild_text = st.one_of(
+    unicode, st.binary(max_size=100), st.sampled_from(["ÄÖÜ€𝄞".encode() * 9, b"\xe2\x82" * 20, b"\0a"])
+)
 
 
 def chars(size):
@@ -116,11 +118,15 @@ def scenarios(draw):
     layout = fb.Struct.of("Any", {name: kind for name, (kind, _) in kinds.items()})
     scenario = Scenario(layout, draw(st.sampled_from([1, 2, 5, 63, 64, 65, 1000])), draw(st.integers(0, 126)))
     repeat = st.sampled_from([1, 1, 2, 9, 70])
-    for step in draw(st.lists(st.sampled_from(["write", "write", "write", "discard", "read"]), min_size=1, max_size=25)):
+    for step in draw(
+        st.lists(st.sampled_from(["write", "write", "write", "discard", "read"]), min_size=1, max_size=25)
+    ):
         if step == "write":
             values = {name: draw(strategy) for name, (_, strategy) in kinds.items()}
             garbage = draw(st.sampled_from([b"\0", b"\xa5"]))
-            scenario.steps.append((step, values, record(layout, values, garbage, draw(st.integers(0, 9))), draw(repeat)))
+            scenario.steps.append(
+                (step, values, record(layout, values, garbage, draw(st.integers(0, 9))), draw(repeat))
+            )
         else:
             scenario.steps.append((step, draw(repeat)))
     return scenario

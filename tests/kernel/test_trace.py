@@ -6,10 +6,10 @@ import os
 import platform
 import re
 import socket
-import struct
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -79,7 +79,9 @@ answer = tid
     }
     seen = table.to_pylist()
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    own = [row for row in seen if row["filename"] in (None, "", "relative") or row["filename"].startswith(str(tmp_path))]
+    own = [
+        row for row in seen if row["filename"] in (None, "", "relative") or row["filename"].startswith(str(tmp_path))
+    ]
     assert [(row["dfd"], row["filename"], row["flags"], row["mode"]) for row in own] == [
         (AT_FDCWD, str(tmp_path / "ä"), flags, 0o666),
         (77, "relative", 0o2000001, 0),
@@ -116,11 +118,10 @@ def test_the_other_builtins_are_the_processes_own(child):
     assert before <= row["ts_raw"] <= after
     to_utc = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     assert abs(row["ts"].value - row["ts_raw"] - to_utc) < 50_000_000
-    unified = next(
-        (line.split()[4] for line in open("/proc/self/mountinfo") if " - cgroup2 " in line and line.split()[3] == "/"), None
-    )
-    group = next(line[3:].strip() for line in open(f"/proc/{child.pid}/cgroup") if line.startswith("0::"))
-    assert unified is None or row["cgroup"] == os.stat(f"{unified}{group}").st_ino
+    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - cgroup2 " in line]
+    groups = Path(f"/proc/{child.pid}/cgroup").read_text().splitlines()
+    group = next(line.removeprefix("0::") for line in groups if line.startswith("0::"))
+    assert [row["cgroup"]] * len(mounts) == [Path(mount[4] + group).stat().st_ino for mount in mounts]
 
 
 def test_renameat2_has_two_texts(child):
@@ -138,16 +139,16 @@ for old, new in ((b"one", b"two"), (bad, b"two"), (b"one", bad), (bad, bad), (b"
         stats = trace.stats
     own = table.drop_columns(list(USUAL)).to_pylist()
     texts = [("one", "two"), (None, "two"), ("one", None), (None, None), ("", "x" * 256)]
-    assert own == [
-        {"olddfd": -100, "oldname": old, "newdfd": 5, "newname": new, "flags": 1} for old, new in texts
-    ]
+    assert own == [{"olddfd": -100, "oldname": old, "newdfd": 5, "newname": new, "flags": 1} for old, new in texts]
     assert table.schema.field("flags").type == pa.uint32()
     assert stats.cut == 1
 
 
 def test_a_record_takes_no_more_room_than_its_text(child):
     with fb.trace("tracepoint:syscalls:sys_enter_openat", "dfd", "filename", pid=child.pid, text=4000) as trace:
-        child.run("for n in (0, 1, 100, 2500): libc.openat(-77, b'x' * n, 0, 0)\nlibc.openat(-77, ctypes.c_void_p(8), 0, 0)")
+        child.run(
+            "for n in (0, 1, 100, 2500): libc.openat(-77, b'x' * n, 0, 0)\nlibc.openat(-77, ctypes.c_void_p(8), 0, 0)"
+        )
         child.run("pass")
         names = [row["filename"] for row in rows(trace)]
         stats = trace.stats
@@ -160,7 +161,9 @@ def test_a_record_takes_no_more_room_than_its_text(child):
 @pytest.mark.parametrize("most", [1, 5, 256])
 def test_texts_are_cut_and_counted(child, most):
     texts = ["", "a", "x" * most, "x" * (most + 1), "y" * 500, "€" * 200, "ä" * most]
-    with fb.trace("tracepoint:syscalls:sys_enter_openat", "filename", pid=child.pid, where="dfd == -77", text=most) as trace:
+    with fb.trace(
+        "tracepoint:syscalls:sys_enter_openat", "filename", pid=child.pid, where="dfd == -77", text=most
+    ) as trace:
         child.run(f"for text in {texts!r}: libc.openat(-77, text.encode(), 0, 0)")
         names = [row["filename"] for row in rows(trace)]
         assert trace.stats.cut == sum(len(text.encode()) > most for text in texts)
@@ -175,7 +178,9 @@ def test_names_that_are_no_utf8(child):
 
 def test_the_buffer_of_write_is_an_address(child):
     with fb.trace("tracepoint:syscalls:sys_enter_write", pid=child.pid) as trace:
-        address = child.run("text = ctypes.create_string_buffer(b'words'); libc.write(-1, text, 5); answer = ctypes.addressof(text)")
+        address = child.run(
+            "text = ctypes.create_string_buffer(b'words'); libc.write(-1, text, 5); answer = ctypes.addressof(text)"
+        )
         table = rest(trace)
     assert types(table) == {
         **USUAL,
@@ -296,7 +301,10 @@ def test_raw_tracepoints_of_syscalls(child):
 @pytest.mark.parametrize(
     ("where", "wanted"),
     [
-        ("filename.startswith('/etc/') and dfd == -100", lambda dfd, name, flags: name.startswith("/etc/") and dfd == -100),
+        (
+            "filename.startswith('/etc/') and dfd == -100",
+            lambda dfd, name, flags: name.startswith("/etc/") and dfd == -100,
+        ),
         ("'x' in filename or flags & 2", lambda dfd, name, flags: "x" in name or flags & 2),
         ("dfd in (3, 4) and filename != 'b'", lambda dfd, name, flags: dfd in (3, 4) and name != "b"),
         ("not (dfd < 0) and args.flags == 2", lambda dfd, name, flags: not dfd < 0 and flags == 2),
@@ -329,7 +337,9 @@ def test_only_the_process_that_was_asked_for(child):
 def test_this_process_is_left_out_unless_it_is_wanted(child):
     pids = f"pid in ({os.getpid()}, {child.pid})"
     for include_self in (False, True):
-        with fb.trace("tracepoint:syscalls:sys_enter_getppid", "pid", "tid", where=pids, include_self=include_self) as trace:
+        with fb.trace(
+            "tracepoint:syscalls:sys_enter_getppid", "pid", "tid", where=pids, include_self=include_self
+        ) as trace:
             os.getppid()
             child.getppid(1)
             thread = threading.Thread(target=os.getppid)
@@ -339,10 +349,12 @@ def test_this_process_is_left_out_unless_it_is_wanted(child):
         assert seen == ([os.getpid(), child.pid, os.getpid()] if include_self else [child.pid])
 
 
-@pytest.mark.parametrize(("buffer", "size"), [(4096, 4096), ("5KiB", 8192), ("1MiB", 1 << 20), (4097, 8192), ("64k", 65536)])
+@pytest.mark.parametrize(
+    ("buffer", "size"), [(4096, 4096), ("5KiB", 8192), ("1MiB", 1 << 20), (4097, 8192), ("64k", 65536)]
+)
 def test_the_size_of_the_buffer(buffer, size):
     with fb.trace("tracepoint:syscalls:sys_enter_getppid", pid=1, buffer=buffer) as trace:
-        fdinfo = open(f"/proc/self/fdinfo/{trace.program.maps['events'].fileno()}").read()
+        fdinfo = Path(f"/proc/self/fdinfo/{trace.program.maps['events'].fileno()}").read_text()
     assert re.search(r"max_entries:\s*(\d+)", fdinfo)[1] == str(size)
 
 

@@ -36,7 +36,7 @@ class Source(Value):
 
 def here() -> Source:
     """The line that called into the assembler, past the assembler's own frames and those of the building blocks."""
-    frame = sys._getframe(1)  # noqa: SLF001 - inspect offers the same and takes milliseconds to import
+    frame = sys._getframe(1)
     while frame.f_code.co_filename.startswith(_OURS) and frame.f_back is not None:
         frame = frame.f_back
     return Source(frame.f_code.co_filename, frame.f_lineno)

@@ -10,8 +10,10 @@ The record is the context of a BPF program of type `tracepoint`, but for its fir
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 from .c_types import is_aggregate, is_text_pointer, number
 from .fields import Array, Bytes, Chars, DataLoc, Field, Read, Scalar, UserText
@@ -81,7 +83,7 @@ def _read(line: _Line) -> Read:
     base, _, dimensions, offset, size, signed = line
     variable = _DATA_LOC.match(base)
     if variable:
-        return _data_loc(variable, offset, signed)
+        return _data_loc(variable, offset, signed=signed)
     if is_aggregate(base):
         return Bytes(offset, size)
     if not dimensions:
@@ -103,7 +105,7 @@ def _element_size(base: str, dimensions: str, size: int) -> int | None:
     return element if element in (1, 2, 4, 8) and size % element == 0 else None
 
 
-def _data_loc(variable: re.Match[str], offset: int, signed: bool) -> DataLoc:
+def _data_loc(variable: re.Match[str], offset: int, *, signed: bool) -> DataLoc:
     relative, element = variable["relative"] is not None, variable["element"]
     if element.removeprefix("const ") == "char":
         return DataLoc(offset, relative, 1, False, text=True)

@@ -187,7 +187,9 @@ def trace(
         text: how many bytes of a text are kept; cuts are counted.
         include_self: this process's own events too.
         raw: adds `ts_raw`, the clock's own nanoseconds, beside `ts`.
-        max_rows, max_latency, background: as for `RingBuffer`.
+        max_rows: as for `RingBuffer`.
+        max_latency: as for `RingBuffer`.
+        background: as for `RingBuffer`.
 
     Raises:
         ProbeError: no such probe or field, with the nearest names.

@@ -104,9 +104,8 @@ def _find(probe: probes.Probe, own: Mapping[str, probes.Field], name: str, text:
     if plain not in own:
         near = get_close_matches(plain, [*BUILTINS, *own], n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ProbeError(
-            f"{probe.text} has no field {name!r}; {hint}there are {', '.join([*BUILTINS, *(n for n in own if n not in BUILTINS)])}"
-        )
+        there = ", ".join([*BUILTINS, *(field for field in own if field not in BUILTINS)])
+        raise ProbeError(f"{probe.text} has no field {name!r}; {hint}there are {there}")
     column = f"args_{plain}" if plain in BUILTINS or plain == RAW_TIME.name else plain
     return Column(column, f"args.{plain}", field_type(own[plain], text), own[plain])
 
@@ -115,15 +114,15 @@ def field_type(field: probes.Field, text: int) -> FieldType:
     """The type of the column that a probe's own field becomes."""
     match field.read:
         case probes.Scalar(size=size, signed=signed, boolean=boolean):
-            return record.bool8 if boolean else _integer(size, signed)
+            return record.bool8 if boolean else _integer(size, signed=signed)
         case probes.RawArg(size=size, signed=signed):
-            return _integer(size, signed)
+            return _integer(size, signed=signed)
         case probes.SyscallArg():
             return record.u64
         case probes.SyscallNumber():
             return record.i64
         case probes.Array(size=size, signed=signed, count=count):
-            return _integer(size, signed)[count]
+            return _integer(size, signed=signed)[count]
         case probes.Chars(count=count):
             return record.char[count]
         case probes.Bytes(count=count):
@@ -131,10 +130,10 @@ def field_type(field: probes.Field, text: int) -> FieldType:
         case probes.UserText() | probes.DataLoc(text=True):
             return record.text[text]
         case probes.DataLoc(size=size, signed=signed):
-            return record.tail("bytes" if size == 1 else _integer(size, signed).code)
+            return record.tail("bytes" if size == 1 else _integer(size, signed=signed).code)
 
 
-def _integer(size: int, signed: bool) -> FieldType:
+def _integer(size: int, *, signed: bool) -> FieldType:
     return {
         (1, False): record.u8,
         (2, False): record.u16,

@@ -37,13 +37,15 @@ class Followed:
                 MapSpec("hash", key=u32, value=u8, max_entries=_TASKS, name="tasks").create()
             )
             self.join: Program = stack.enter_context(_load("raw_tracepoint", "join", _join(self.tasks)))
-            for name, code in (
-                ("sched_process_fork", _fork(self.tasks)),
-                ("sched_process_exec", _exec(self.tasks)),
-                ("sched_process_exit", _exit(self.tasks)),
+            # Raw tracepoints attach and detach in no time; a fork's child is only in the other kind's record, though.
+            for probe, code in (
+                ("raw_tracepoint:sched_process_exit", _exit(self.tasks)),
+                ("raw_tracepoint:sched_process_exec", _exec(self.tasks)),
+                ("tracepoint:sched:sched_process_fork", _fork(self.tasks)),
             ):
-                program = stack.enter_context(_load("tracepoint", name.removeprefix("sched_"), code))
-                self.links.append(stack.enter_context(program.attach(f"tracepoint:sched:{name}")))
+                kind, _, name = probe.partition(":")
+                program = stack.enter_context(_load(kind, name.rpartition("sched_")[2], code))
+                self.links.append(stack.enter_context(program.attach(probe)))
             self._stack = stack.pop_all()
 
     def close(self) -> None:
@@ -89,7 +91,7 @@ def _fork(tasks: Map) -> object:
         stxw(fp, -4, r0),
         call.map_lookup_elem(tasks, fp - 4),
         jeq(r0, 0, "done"),
-        ldxw(r0, r6, _offset("sched_process_fork", "child_pid")),
+        ldxw(r0, r6, _child_pid()),
         stxw(fp, -4, r0),
         _add(tasks),
         label("done"),
@@ -98,14 +100,15 @@ def _fork(tasks: Map) -> object:
     )
 
 
-# A thread that executes takes over the id of its process's first thread, which is gone from the hash by then.
+# A thread that executes takes over the id of its process's first thread, which is gone from the hash by then. The
+# arguments are the task, its id before, and the binary (include/trace/events/sched.h).
 def _exec(tasks: Map) -> object:
     return (
-        mov(r6, r1),
-        ldxw(r0, r6, _offset("sched_process_exec", "old_pid")),
-        ldxw(r7, r6, _offset("sched_process_exec", "pid")),
-        jeq(r0, r7, "done"),
-        stxw(fp, -4, r0),
+        ldxdw(r6, r1, 8),
+        call.get_current_pid_tgid(),
+        mov(r7, r0),
+        jeq32(r6, r7, "done"),
+        stxw(fp, -4, r6),
         call.map_delete_elem(tasks, fp - 4),
         jne(r0, 0, "done"),
         stxw(fp, -4, r7),
@@ -130,8 +133,6 @@ def _add(tasks: Map) -> object:
     return stb(fp, -8, 1), call.map_update_elem(tasks, fp - 4, fp - 8, 0)
 
 
-def _offset(tracepoint: str, field: str) -> int:
-    fields = probes.resolve(f"tracepoint:sched:{tracepoint}").fields
-    read = next(one.read for one in fields if one.name == field)
-    assert isinstance(read, probes.Scalar)
-    return read.offset
+def _child_pid() -> int:
+    fields = probes.resolve("tracepoint:sched:sched_process_fork").fields
+    return next(one.read.offset for one in fields if one.name == "child_pid" and isinstance(one.read, probes.Scalar))

@@ -1,8 +1,8 @@
 """The program of a trace: filters first, then one record with the columns, then the buffer.
 
-The record is built on the stack, or, when it carries text or is large, in a per-CPU scratch area: the kernel never runs a
-program twice at a time on one CPU (`bpf_prog_active` for tracepoints, `prog->active` for raw ones). It has a fixed part
-and a tail; a text's place in the fixed part is `length << 16 | offset`, the kernel's `__data_loc` form, 0 for null.
+The record is built on the stack, or, when it carries text or is large, in a per-CPU scratch area: the kernel never runs
+a program twice at a time on one CPU (`bpf_prog_active` for tracepoints, `prog->active` for raw ones). It has a fixed
+part and a tail; a text's place in the fixed part is `length << 16 | offset`, the kernel's `__data_loc` form, 0 for null.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _LIST: Final = 1024
 # Arrays up to this size are copied word by word, larger ones by a helper.
 _WORDS: Final = 64
 
-# Where the kernel keeps a syscall's registers (asm/ptrace.h and asm/syscall.h of each architecture): the bytes of pt_regs
-# to read, its arguments from there, and its number with how many bytes that has.
+# Where the kernel keeps a syscall's registers (asm/ptrace.h and asm/syscall.h of each architecture): the bytes of
+# pt_regs to read, the arguments from there on, and the number with how many bytes that has.
 _REGISTERS: Final = {
     "x86_64": (56, 72, (56, 48, 40, 0, 16, 8), (64, 8)),
     "aarch64": (0, 288, (272, 8, 16, 24, 32, 40), (280, 4)),
@@ -100,7 +100,7 @@ class _Writer:
         for key in self.asked:
             place = columns.origin(probe, key)
             if isinstance(place, probes.Field) and self._in_tail(columns.field_type(place, text)):
-                tails.setdefault(_full(probe, key), text + 1)
+                tails.setdefault(_full(key), text + 1)
         self.tails = tails
         # Places of texts that only the expression needs stand behind the record's own fields, and are not sent.
         self.extra = {key: n for n, key in enumerate(sorted(tails.keys() - {column.key for column in chosen}))}
@@ -171,7 +171,7 @@ class _Writer:
                 origin = columns.origin(self.probe, key)
                 kind = None if isinstance(origin, columns.Builtin) else columns.field_type(origin, self.text)
                 if kind is not None and self._in_tail(kind):
-                    full = _full(self.probe, key)
+                    full = _full(key)
                     yield from self._open_record()
                     if full not in self.read:
                         yield from self._read_tail(full, origin)
@@ -180,7 +180,7 @@ class _Writer:
                     size = 8 if kind is None else kind.size
                     if isinstance(origin, columns.Builtin):
                         size = origin.type.size
-                    full = key if isinstance(origin, columns.Builtin) else _full(self.probe, key)
+                    full = key if isinstance(origin, columns.Builtin) else _full(key)
                     if full not in self.kept:
                         at = self._aside(size)
                         self.kept[full] = at
@@ -302,7 +302,7 @@ class _Writer:
             yield add(r3, offset)
             yield call.probe_read_kernel(base + to, size, r3)
             return
-        step = align if align > 1 else 1
+        step = align
         while step < 8 and offset % (2 * step) == 0 and to % (2 * step) == 0:
             step *= 2
         for at, width in _words(size, step):
@@ -337,10 +337,9 @@ class _Writer:
         return self.layout.offset(next(column.name for column in self.chosen if column.key == key))
 
     def _read_tail(self, key: str, origin: Origin) -> Iterator[Part]:
-        if key in self.read:
+        if key in self.read or isinstance(origin, columns.Builtin):
             return
         self.read.add(key)
-        assert isinstance(origin, probes.Field)
         place = self._place(key)
         null, end = f"null {key}", f"end {key}"
         # The room that is left is compared with what is needed, so that the verifier sees it too.
@@ -350,13 +349,13 @@ class _Writer:
                 yield ldxdw(r3, r6, offset)
                 yield self._text(call.probe_read_user_str, null)
             case probes.DataLoc(offset=offset, relative=relative, text=True):
-                yield self._source(offset, relative)
+                yield self._source(offset, relative=relative)
                 yield self._text(call.probe_read_kernel_str, null)
             case probes.DataLoc(offset=offset, relative=relative):
                 yield ldxw(r8, r6, offset)
                 yield rsh(r8, 16)
                 yield jgt(r8, _LIST, null)
-                yield self._source(offset, relative)
+                yield self._source(offset, relative=relative)
                 yield mov(r1, r9)
                 yield add(r1, r7)
                 yield call.probe_read_kernel(r1, r8, r3)
@@ -383,7 +382,7 @@ class _Writer:
         yield jgt(r0, self.text + 2, null)
         yield sub(r0, 1)
 
-    def _source(self, offset: int, relative: bool) -> Iterator[Part]:
+    def _source(self, offset: int, *, relative: bool) -> Iterator[Part]:
         yield ldxw(r3, r6, offset)
         yield and_(r3, 0xFFFF)
         yield add(r3, r6)
@@ -405,5 +404,5 @@ def _words(size: int, widest: int) -> Iterator[tuple[int, int]]:
         at += width
 
 
-def _full(probe: probes.Probe, key: str) -> str:
+def _full(key: str) -> str:
     return key if key in columns.BUILTINS or key.startswith("args.") else f"args.{key}"

@@ -1,0 +1,222 @@
+"""Maps behave as dictionaries do, judged by dictionaries, and by bpftool-like looks through the kernel's own fdinfo."""
+
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastbpf as fb
+from fastbpf.asm import *
+from fastbpf.maps import possible_cpus
+
+u32s = st.integers(0, 7) | st.integers(0, 2**32 - 1)
+u64s = st.integers(0, 2**64 - 1)
+
+
+class Pair(fb.Struct):
+    small: fb.u8
+    large: fb.u64
+    name: fb.char[5]
+
+
+pairs = st.builds(
+    Pair,
+    small=st.integers(0, 255),
+    large=u64s,
+    name=st.text(st.characters(min_codepoint=1, max_codepoint=127), max_size=5),
+)
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("set"), u32s, pairs),
+        st.tuples(st.just("del"), u32s),
+        st.tuples(st.just("get"), u32s),
+        st.tuples(st.just("pop"), u32s),
+        st.tuples(st.just("setdefault"), u32s, pairs),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps)
+def test_a_hash_is_a_dictionary(steps):
+    model = {}
+    with fb.MapSpec("hash", key=fb.u32, value=Pair, max_entries=64).create() as map:
+        for step, key, *value in steps:
+            if step == "set":
+                map[key] = model[key] = value[0]
+            elif step == "del":
+                if key in model:
+                    del model[key], map[key]
+                else:
+                    with pytest.raises(KeyError, match=str(key)):
+                        del map[key]
+            elif step == "get":
+                assert map.get(key) == model.get(key)
+                assert (key in map) == (key in model)
+            elif step == "pop":
+                assert map.pop(key, None) == model.pop(key, None)
+            else:
+                assert map.setdefault(key, value[0]) == model.setdefault(key, value[0])
+        assert dict(map) == dict(map.items()) == model
+        assert len(map) == len(model)
+        assert sorted(map) == sorted(map.keys()) == sorted(model)
+        map.clear()
+        assert not list(map)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(pairs.map(lambda pair: (pair.small, pair.large, pair.name)), st.integers(-(2**31), 2**31 - 1)))
+def test_a_key_may_be_a_struct(model):
+    with fb.MapSpec("hash", key=Pair, value=fb.i32, max_entries=200).create() as map:
+        for (small, large, name), value in model.items():
+            map[Pair(small=small, large=large, name=name)] = value
+        assert {(key.small, key.large, key.name): value for key, value in map.items()} == model
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), u64s), max_size=20))
+def test_an_array_has_all_its_elements_from_the_start(writes):
+    model = dict.fromkeys(range(10), 0)
+    with fb.MapSpec("array", value=fb.u64, max_entries=10).create() as map:
+        for index, value in writes:
+            map[index] = model[index] = value
+        assert dict(map) == model
+        assert len(map) == 10
+        with pytest.raises(KeyError):
+            map[10]
+        with pytest.raises(fb.KernelError, match="no index 10: it has room for 10") as full:
+            map[10] = 1
+        assert full.value.errno == errno.E2BIG
+        with pytest.raises(fb.KernelError) as refused:
+            del map[3]
+        assert refused.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(fb.u64, 2**64 - 1), (fb.u8, 255), (fb.u32[3], (1, 2, 3)), (fb.raw[9], b"nine bytes"[:9])]
+)
+def test_values_of_each_processor(kind, value):
+    with fb.MapSpec("percpu_array", value=kind, max_entries=4).create() as map:
+        nothing = kind.unpack(bytes(kind.size))
+        assert map[3] == [nothing] * possible_cpus()
+        map[3] = [value, *[nothing] * (possible_cpus() - 1)]
+        assert map[3] == [value, *[nothing] * (possible_cpus() - 1)]
+        assert map[2] == [nothing] * possible_cpus()
+
+
+def test_a_program_counts_on_its_own_processor():
+    counts = fb.MapSpec("percpu_array", value=fb.u64, max_entries=1, name="counts")
+    code = assemble(
+        stw(fp, -4, 0),
+        call.map_lookup_elem(counts, fp - 4),
+        jeq(r0, 0, "out"),
+        ldxdw(r1, r0, 0),
+        add(r1, 1),
+        stxdw(r0, 0, r1),
+        label("out"),
+        mov(r0, 0),
+        exit_(),
+    )
+    with fb.ProgramSpec("raw_tracepoint", code).load() as program:
+        for _ in range(10):
+            program.test_run()
+        assert sum(program.maps["counts"][0]) == 10
+
+
+def test_a_full_hash():
+    with fb.MapSpec("hash", key=fb.u32, value=fb.u8, max_entries=3, name="few").create() as map:
+        for n in range(3):
+            map[n] = n
+        with pytest.raises(fb.KernelError, match=r"few.* is full .*room for 3 entries") as full:
+            map[3] = 3
+        assert full.value.errno == errno.E2BIG
+        map[2] = 7
+        assert dict(map) == {0: 0, 1: 1, 2: 7}
+
+
+def test_what_does_not_fit_is_refused_before_the_kernel_is_asked():
+    with fb.MapSpec("hash", key=fb.u32, value=Pair, max_entries=3).create() as map:
+        for key in (-1, 2**32, "1", None, 1.5):
+            with pytest.raises(fb.LayoutError, match=re.escape(repr(key))):
+                map[key] = Pair(small=1, large=2, name="x")
+        with pytest.raises(fb.LayoutError, match="is not a Pair"):
+            map[1] = 5
+        for values in ({"small": 256, "large": 0, "name": ""}, {"small": 0, "large": 0, "name": "six__ "}):
+            with pytest.raises(fb.LayoutError, match="does not fit"):
+                map[1] = Pair(**values)
+        assert not map
+
+
+def test_the_kernel_knows_the_map_as_it_was_described():
+    with fb.MapSpec("hash", key=fb.u32, value=Pair, max_entries=77, name="known").create() as map:
+        info = dict(
+            line.split(":", 1)
+            for line in Path(f"/proc/self/fdinfo/{map.fileno()}").read_text().splitlines()
+            if ":" in line
+        )
+        assert {
+            name: int(info[name].strip(), 0) for name in ("map_type", "key_size", "value_size", "max_entries", "map_id")
+        } == {
+            "map_type": 1,
+            "key_size": 4,
+            "value_size": Pair.size,
+            "max_entries": 77,
+            "map_id": map.id,
+        }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"type": "hsah", "key": fb.u32, "value": fb.u32, "max_entries": 1}, fb.LayoutError, "did you mean 'hash'"),
+        ({"type": "hash", "key": fb.u32, "value": fb.u32}, fb.LayoutError, "max_entries=0"),
+        ({"type": "hash", "value": fb.u32, "max_entries": 1}, fb.LayoutError, "the key of a hash map"),
+        ({"type": "hash", "key": fb.u32, "max_entries": 1}, fb.LayoutError, "the value of a hash map"),
+        ({"type": "array", "key": fb.u64, "value": fb.u32, "max_entries": 1}, fb.LayoutError, "array map is fb.u32"),
+        ({"type": "ringbuf", "max_entries": 5000}, fb.LayoutError, "power of two"),
+        ({"type": "ringbuf", "max_entries": 2048}, fb.LayoutError, "power of two"),
+        ({"type": "ringbuf", "value": fb.u32, "max_entries": 4096}, fb.LayoutError, "no key and no value"),
+        ({"type": "array", "value": fb.u32, "max_entries": 1, "name": "sixteen characte"}, fb.LayoutError, "15"),
+        ({"type": "array", "value": fb.u32, "max_entries": 1, "name": "a b"}, fb.LayoutError, "'a b'"),
+    ],
+)
+def test_what_is_no_map_is_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        fb.MapSpec(**arguments)
+
+
+def test_what_the_kernel_refuses_has_its_number():
+    with pytest.raises(fb.KernelError) as refused:
+        fb.MapSpec("hash", key=fb.u32, value=fb.u32, max_entries=1, flags=1 << 31).create()
+    assert refused.value.errno == errno.EINVAL
+    assert "\n" not in str(refused.value)
+
+
+def test_a_closed_map_says_so():
+    map = fb.MapSpec("array", value=fb.u32, max_entries=1).create()
+    map.close()
+    map.close()
+    for use in (lambda: map[0], map.fileno, lambda: list(map), lambda: map.id):
+        with pytest.raises(fb.StreamError, match="this map is closed"):
+            use()
+
+
+def test_a_ring_buffer_has_no_elements():
+    with fb.MapSpec("ringbuf", max_entries=4096, name="ring").create() as ring:
+        for use in (lambda: ring[0], lambda: list(ring), lambda: len(ring)):
+            with pytest.raises(fb.LayoutError, match=r"fb.RingBuffer\(map, Struct\)"):
+                use()
+
+
+def test_maps_are_objects_not_values():
+    with fb.MapSpec("array", value=fb.u32, max_entries=1).create() as one:
+        with fb.MapSpec("array", value=fb.u32, max_entries=1).create() as two:
+            assert one != two
+            assert len({one, two, one}) == 2
