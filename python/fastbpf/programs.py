@@ -27,8 +27,9 @@ __all__ = ["Program", "ProgramInfo", "ProgramSpec", "TestRun"]
 # enum bpf_prog_type, include/uapi/linux/bpf.h, in its order
 _NAMES: Final = """
 unspec socket_filter kprobe sched_cls sched_act tracepoint xdp perf_event cgroup_skb cgroup_sock lwt_in lwt_out lwt_xmit
-sock_ops sk_skb cgroup_device sk_msg raw_tracepoint cgroup_sock_addr lwt_seg6local lirc_mode2
-sk_reuseport flow_dissector cgroup_sysctl raw_tracepoint_writable cgroup_sockopt tracing struct_ops ext lsm sk_lookup syscall netfilter
+sock_ops sk_skb cgroup_device sk_msg raw_tracepoint cgroup_sock_addr lwt_seg6local lirc_mode2 sk_reuseport
+flow_dissector cgroup_sysctl raw_tracepoint_writable cgroup_sockopt tracing struct_ops ext lsm sk_lookup syscall
+netfilter
 """
 _TYPES: Final = {name: number for number, name in enumerate(_NAMES.split()) if number}
 
@@ -183,6 +184,8 @@ class Program:
         except KernelError as error:
             if error.errno == errno.ENOENT:
                 raise ProbeError(f"the kernel has no {probe}; `fastbpf probes` lists what there is") from None
+            if error.errno == errno.EEXIST:
+                raise KernelError(errno.EEXIST, f"this program is already on {probe}; load it again for a second one") from None
             raise remedied(error) from None
 
     def _check_type(self, needed: str, probe: str) -> None:
@@ -216,7 +219,7 @@ _INSTRUCTION: Final = re.compile(r"^(\d+): \([0-9a-f]{2}\) ")
 # Lines of the log that say where the verifier was, not what is wrong.
 _NOISE: Final = re.compile(
     r"^(processed \d+ insns|verification time|stack depth|\d+: |from \d+ to|mark_precise|func#|last_idx|regs=|parent |"
-    r"BPF program|max_states|arg#|; |live regs|Live regs|\s*$)"
+    r"BPF program|max_states|arg#|; |live regs|Live regs|(cur|old) state: |\s*$)"
 )
 
 

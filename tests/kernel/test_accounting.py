@@ -6,10 +6,10 @@ import os
 import threading
 
 import pytest
+from tests.kernel.producers import Child, Numbered, Numberer
 
 import fastbpf as fb
 from fastbpf.asm import *
-from tests.kernel.producers import Child, Numbered, Numberer
 
 ENDLESS = "while True: os.getppid()"
 

@@ -8,9 +8,9 @@ import signal
 import sys
 
 import pytest
+from tests.kernel.producers import Child
 
 import fastbpf as fb
-from tests.kernel.producers import Child
 
 EXECVE, EXIT_GROUP, CLOSE = {"x86_64": (59, 231, 3), "aarch64": (221, 94, 57)}[platform.machine()]
 OPEN = "tracepoint:syscalls:sys_enter_openat"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import inspect
-import os
+import re
 import struct
 from pathlib import Path
 
 import pytest
+from tests.kernel.producers import GETPPID, Child, program_exists
 
 import fastbpf as fb
 from fastbpf.asm import *
-from tests.kernel.producers import GETPPID, Child, program_exists
 
 PACKET = bytes(range(64))
 
@@ -29,12 +29,6 @@ def refused(spec, **options):
 
 
 def test_a_refusal_names_the_line_that_wrote_the_instruction():
-    code = assemble(
-        mov(r1, 1),
-        [mov(r2, 2)],
-        ldxdw(r0, r2, 0), (line := here()),
-        exit_(),
-    ) if False else None  # fmt: skip
     line = here() + 3
     parts = [
         mov(r2, 2),
@@ -42,7 +36,6 @@ def test_a_refusal_names_the_line_that_wrote_the_instruction():
         exit_(),
     ]
     error = refused(fb.ProgramSpec("socket_filter", assemble(parts)))
-    assert code is None
     assert error.source == f"{Path(__file__).name}:{line}"
     assert error.errno == errno.EACCES
     assert "\n" not in str(error)
@@ -50,7 +43,6 @@ def test_a_refusal_names_the_line_that_wrote_the_instruction():
     # the kernel's own words (kernel/bpf/verifier.c, check_mem_access)
     assert "R2 invalid mem access 'scalar'" in str(error)
     assert any("R2 invalid mem access 'scalar'" in text for text in error.log)
-    assert error.log[0].startswith("func#0") or "0:" in "".join(error.log)
 
 
 def test_a_refusal_behind_wide_instructions_names_the_right_line():
@@ -66,7 +58,7 @@ def test_a_refusal_behind_wide_instructions_names_the_right_line():
     ]
     error = refused(fb.ProgramSpec("socket_filter", assemble(parts)))
     assert error.source == f"{Path(__file__).name}:{line}"
-    assert "invalid access to map value" in str(error)
+    assert any("invalid access to map value, value_size=8 off=8 size=8" in text for text in error.log)
 
 
 @pytest.mark.parametrize(
@@ -74,15 +66,13 @@ def test_a_refusal_behind_wide_instructions_names_the_right_line():
     [
         ((mov(r0, r3), exit_()), "R3 !read_ok"),
         ((exit_(),), "R0 !read_ok"),
-        ((mov(r0, 0), label("x"), ja("x")), "infinite loop|unreachable|back-edge"),
+        ((mov(r0, 0), label("x"), ja("x")), "infinite loop detected"),
         ((mov(r0, 0), ldxdw(r0, r10, 8), exit_()), "invalid"),
         ((call.ktime_get_ns(), call.override_return(r1, 0), exit_()), "override_return|unknown func|cannot"),
     ],
 )
 def test_refusals_in_the_kernels_words(parts, said):
     error = refused(fb.ProgramSpec("socket_filter", assemble(parts)))
-    import re
-
     assert re.search(said, str(error)), str(error)
     assert error.log
     assert "\n" not in str(error)
@@ -96,23 +86,14 @@ def test_a_license_that_is_not_gpl_compatible():
 
 
 def test_a_long_log_arrives_whole():
-    # Branches that cannot be told apart from one another make the verifier walk, and tell, each of them.
-    branches = [(jset(r7, 1 << n, f"skip{n}"), add(r6, 1 << n), label(f"skip{n}")) for n in range(9)]
-    code = assemble(
-        call.ktime_get_ns(),
-        mov(r7, r0),
-        mov(r6, 0),
-        branches,
-        mov(r0, 0),
-        jne(r6, 511, "out"),
-        mov(r0, r9),
-        label("out"),
-        exit_(),
-    )
+    # The verifier tells every instruction on its way to the bad one.
+    code = assemble([mov(r6, n) for n in range(9000)], mov(r0, r9), exit_())
     error = refused(fb.ProgramSpec("raw_tracepoint", code))
-    assert sum(len(line) + 1 for line in error.log) > 1 << 16
+    assert sum(len(line) + 1 for line in error.log) > 1 << 18
+    told = [int(line.split(":")[0]) for line in error.log if re.match(r"\d+: \(", line)]
+    assert told == list(range(9001))
     assert "R9 !read_ok" in str(error)
-    assert error.log[-1].startswith("processed ")
+    assert error.log[-1].startswith("processed 9001 insns")
 
 
 def test_what_the_kernel_knows_of_a_program():
@@ -135,7 +116,7 @@ def test_runs_on_a_packet():
         run = program.test_run(data=PACKET)
         # a socket filter sees no Ethernet header
         assert run.retval in (len(PACKET), len(PACKET) - 14)
-        assert run.data == PACKET
+        assert run.data[14:] == PACKET[14:]
         assert program.test_run(data=PACKET, repeat=1000).retval == run.retval
         with pytest.raises(fb.KernelError) as short:
             program.test_run(data=b"short")
@@ -216,30 +197,31 @@ def test_a_program_runs_while_its_link_is_open(kind, probe, filter, link):
             assert first.fileno() >= 0
             child.getppid(5)
             assert counts[0] == 5
-            with program.attach(probe):
-                child.getppid(5)
-                assert counts[0] == 15
-            child.getppid(5)
-            assert counts[0] == 20
         child.getppid(5)
-        assert counts[0] == 20
+        assert counts[0] == 5
         first.close()
         with pytest.raises(fb.StreamError, match="this link is closed"):
             first.fileno()
 
 
 def test_a_link_keeps_its_program():
-    with Child() as child:
-        program = counter("tracepoint", ()).load()
-        counts = os.dup(program.maps["counts"].fileno())
-        os.close(counts)
-        program.maps["pids"][child.pid] = 1
-        number = program.info.id
-        with program.attach("tracepoint:syscalls:sys_enter_getppid"):
-            program.close()
-            assert program_exists(number)
-        with pytest.raises(fb.StreamError, match="this program is closed"):
-            program.attach("tracepoint:syscalls:sys_enter_getppid")
+    program = counter("tracepoint", ()).load()
+    number = program.info.id
+    with program.attach("tracepoint:syscalls:sys_enter_getppid"):
+        program.close()
+        assert program_exists(number)
+    with pytest.raises(fb.StreamError, match="this program is closed"):
+        program.attach("tracepoint:syscalls:sys_enter_getppid")
+
+
+def test_a_program_is_on_a_tracepoint_once():
+    probe = "tracepoint:syscalls:sys_enter_getppid"
+    with counter("tracepoint", ()).load() as program:
+        with program.attach(probe):
+            with pytest.raises(fb.KernelError, match=f"already on {probe}") as twice:
+                program.attach(probe)
+            assert twice.value.errno == errno.EEXIST
+        program.attach(probe).close()
 
 
 @pytest.mark.parametrize(

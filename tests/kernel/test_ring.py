@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.kernel.producers import Numbered, Numberer, Recorder
 
 import fastbpf as fb
 from fastbpf.asm import *
 from fastbpf.record import tail
-from tests.kernel.producers import Numbered, Numberer, Recorder
 
 SECOND = 1_000_000_000
 # A wall clock may be slewed between a test's reading of it and the stream's.

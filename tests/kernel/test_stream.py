@@ -16,9 +16,9 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
+from tests.kernel.producers import Child, Numbered, Numberer, Recorder, program_exists, script, threads
 
 import fastbpf as fb
-from tests.kernel.producers import Child, Numbered, Numberer, Recorder, program_exists, script, threads
 
 ROOT = Path(__file__).parents[2]
 NO_WAKEUP = 1

@@ -2,7 +2,8 @@
 
 The record is built on the stack, or, when it carries text or is large, in a per-CPU scratch area: the kernel never runs
 a program twice at a time on one CPU (`bpf_prog_active` for tracepoints, `prog->active` for raw ones). It has a fixed
-part and a tail; a text's place in the fixed part is `length << 16 | offset`, the kernel's `__data_loc` form, 0 for null.
+part and a tail; a text's place in the fixed part is `length << 16 | offset`, the kernel's `__data_loc` form, 0 for
+null.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ impl Columns {
         let (_, least) = divide(&plan, &shape);
         if tail == 0 && least > HUGE_PAGE / 2 {
             let rows = least.max(HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE / row.max(1) / ALIGN * ALIGN;
-            shape.rows = if rows > shape.rows { rows / shape.rows * shape.rows } else { rows };
+            shape.rows = if rows > shape.rows { rows / shape.rows * shape.rows } else { rows.max(ALIGN) };
         }
         let (writers, size) = divide(&plan, &shape);
         shape.size = if size > HUGE_PAGE / 2 { size.next_multiple_of(HUGE_PAGE) } else { size };
@@ -341,7 +341,7 @@ impl Writer {
     }
 
     fn is_nearly_full(&self, tail: usize) -> bool {
-        self.field.kind.has_tail() && self.used + LARGEST_TAIL / 3 > tail
+        self.field.kind.has_tail() && self.used + LARGEST_TAIL.min(tail / 2) > tail
     }
 
     // SAFETY (of the caller): rows start..end are written and will not be written again.

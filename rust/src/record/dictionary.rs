@@ -43,8 +43,8 @@ impl Recent {
         for (i, payload) in payloads.iter().enumerate() {
             // SAFETY: promised by the caller.
             let (first, second) = unsafe {
-                let at = payload.add(offset).cast::<u64>();
-                (at.read_unaligned(), at.add(1).read_unaligned())
+                let words = payload.add(offset).cast::<[u64; 2]>().read_unaligned();
+                (words[0], words[1])
             };
             let slot = Self::slot(first, second);
             let known = &self.words[slot];

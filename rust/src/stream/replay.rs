@@ -19,6 +19,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn new(plan: Arc<Plan>, max_rows: usize) -> Self {
+        let max_rows = max_rows.max(1);
         Self { columns: Columns::new(plan, max_rows, 0), max_rows }
     }
 

@@ -9,6 +9,8 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, mun
 pub(crate) struct Mapping {
     base: NonNull<u8>,
     len: usize,
+    // The only process that has it, if a fork does not copy it.
+    process: Option<u32>,
 }
 
 // SAFETY: a mapping is memory of the process, not of a thread; who may read and write it is the holder's affair.
@@ -22,7 +24,7 @@ impl Mapping {
         let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a new mapping at an address of the kernel's choice aliases nothing of ours.
         let base = unsafe { mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, map, offset) }?;
-        let mapping = Self::owned(base, len);
+        let mapping = Self::owned(base, len, Some(super::process::id()));
         // SAFETY: the range is the mapping just made.
         unsafe { madvise(base, len, Advice::LinuxDontFork) }?;
         Ok(mapping)
@@ -35,11 +37,11 @@ impl Mapping {
         let base = unsafe { mmap_anonymous(ptr::null_mut(), len, protection, MapFlags::PRIVATE) }?;
         // SAFETY: the range is the mapping just made. A kernel without huge pages refuses, which harms nothing.
         let _ = unsafe { madvise(base, len, Advice::LinuxHugepage) };
-        Ok(Self::owned(base, len))
+        Ok(Self::owned(base, len, None))
     }
 
-    fn owned(base: *mut core::ffi::c_void, len: usize) -> Self {
-        Self { base: NonNull::new(base.cast()).expect("mmap never answers with address 0"), len }
+    fn owned(base: *mut core::ffi::c_void, len: usize, process: Option<u32>) -> Self {
+        Self { base: NonNull::new(base.cast()).expect("mmap never answers with address 0"), len, process }
     }
 
     pub(crate) fn base(&self) -> *mut u8 {
@@ -53,6 +55,10 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // In a forked child another mapping may lie there by now.
+        if self.process.is_some_and(|process| process != super::process::id()) {
+            return;
+        }
         // SAFETY: the range is ours alone, and whoever drops the mapping has let go of every pointer into it.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
     }
