@@ -185,7 +185,8 @@ class Program:
             if error.errno == errno.ENOENT:
                 raise ProbeError(f"the kernel has no {probe}; `fastbpf probes` lists what there is") from None
             if error.errno == errno.EEXIST:
-                raise KernelError(errno.EEXIST, f"this program is already on {probe}; load it again for a second one") from None
+                text = f"this program is already on {probe}; load it again for a second one"
+                raise KernelError(errno.EEXIST, text) from None
             raise remedied(error) from None
 
     def _check_type(self, needed: str, probe: str) -> None:

@@ -1,4 +1,4 @@
-"""Events that happened = delivered + queued + lost + missed + dropped, to the last one, whatever is full, slow or closed."""
+"""Events that happened = delivered + queued + lost + missed + dropped, exactly, whatever is full, slow or closed."""
 
 from __future__ import annotations
 

@@ -172,8 +172,7 @@ def test_closing_wakes_a_reader_in_another_thread(recorder, background):
 
     def iterate():
         try:
-            for batch in stream:
-                outcome.append(len(batch))
+            outcome.extend(map(len, stream))
         except fb.StreamError as error:
             outcome.append(str(error))
 
@@ -233,7 +232,7 @@ def held(what=""):
 
 
 def everything():
-    return held(), mappings(), len(os.listdir("/proc/self/task"))
+    return held(), mappings(), len(list(Path("/proc/self/task").iterdir()))
 
 
 def mappings():
@@ -306,7 +305,8 @@ from tests.kernel.producers import Recorder
 class Number(fb.Struct):
     number: fb.u64
 
-with Recorder() as recorder, fb.RingBuffer(recorder.ring, Number, max_rows=2, background=sys.argv[1] == "True") as stream:
+background = sys.argv[1] == "True"
+with Recorder() as recorder, fb.RingBuffer(recorder.ring, Number, max_rows=2, background=background) as stream:
     write = lambda *values: [recorder.write(struct.pack("<Q", value)) for value in values]
 
     def interrupt():

@@ -1,15 +1,28 @@
 //! A block of records: small enough to stay in the first-level cache while it is read once for each column.
+//!
+//! Records of one length follow each other at a fixed stride, so that the address of each is known without looking: such
+//! a block is that stride and a count. Only a block with several lengths keeps a list.
 
 use std::marker::PhantomData;
 
 pub(crate) const CAPACITY: usize = 128;
 
 pub(crate) struct Block<'a> {
-    payloads: [*const u8; CAPACITY],
+    // The one run of a block that has no list.
+    run: Run,
+    listed: bool,
+    addresses: [*const u8; CAPACITY],
     lengths: [u32; CAPACITY],
     len: usize,
     shortest: u32,
     lifetime: PhantomData<&'a [u8]>,
+}
+
+#[derive(Clone, Copy)]
+struct Run {
+    first: *const u8,
+    length: u32,
+    stride: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -19,10 +32,18 @@ pub(crate) struct Record<'a> {
     lifetime: PhantomData<&'a [u8]>,
 }
 
+// Where the payloads of a block are.
+pub(super) enum Payloads<'b> {
+    Strided { first: *const u8, stride: usize, count: usize },
+    Listed(&'b [*const u8]),
+}
+
 impl<'a> Block<'a> {
     pub(crate) fn new() -> Self {
         Self {
-            payloads: [std::ptr::null(); CAPACITY],
+            run: Run { first: std::ptr::null(), length: 0, stride: 0 },
+            listed: false,
+            addresses: [std::ptr::null(); CAPACITY],
             lengths: [0; CAPACITY],
             len: 0,
             shortest: u32::MAX,
@@ -31,21 +52,34 @@ impl<'a> Block<'a> {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.listed = false;
         self.len = 0;
         self.shortest = u32::MAX;
     }
 
-    // Records of one length that lie `stride` bytes apart; there has to be room for them.
+    // Adds records of one length that lie `stride` bytes apart; there has to be room for them.
     //
     // SAFETY (of the caller): each payload is readable for `length` bytes during 'a, and follows an 8-byte header.
     pub(crate) unsafe fn extend(&mut self, first: *const u8, length: u32, stride: usize, count: usize) {
-        let range = self.len..self.len + count;
-        for (i, payload) in self.payloads[range.clone()].iter_mut().enumerate() {
-            *payload = first.wrapping_add(i * stride);
+        let run = Run { first, length, stride };
+        if self.len == 0 {
+            self.run = run;
+        } else {
+            if !self.listed {
+                self.listed = true;
+                self.list(self.run, 0..self.len);
+            }
+            self.list(run, self.len..self.len + count);
         }
-        self.lengths[range].fill(length);
         self.len += count;
         self.shortest = self.shortest.min(length);
+    }
+
+    fn list(&mut self, run: Run, range: std::ops::Range<usize>) {
+        for (i, address) in self.addresses[range.clone()].iter_mut().enumerate() {
+            *address = run.first.wrapping_add(i * run.stride);
+        }
+        self.lengths[range].fill(run.length);
     }
 
     #[inline(always)]
@@ -58,28 +92,41 @@ impl<'a> Block<'a> {
     }
 
     pub(crate) fn address(&self, index: usize) -> usize {
-        self.payloads[index].addr()
+        self.record(index).payload.addr()
     }
 
-    pub(super) fn payloads(&self) -> &[*const u8] {
-        &self.payloads[..self.len]
+    fn record(&self, index: usize) -> Record<'a> {
+        let (payload, length) = if self.listed {
+            (self.addresses[index], self.lengths[index])
+        } else {
+            (self.run.first.wrapping_add(index * self.run.stride), self.run.length)
+        };
+        Record { payload, length, lifetime: PhantomData }
+    }
+
+    pub(super) fn payloads(&self, count: usize) -> Payloads<'_> {
+        if self.listed {
+            Payloads::Listed(&self.addresses[..count])
+        } else {
+            Payloads::Strided { first: self.run.first, stride: self.run.stride, count }
+        }
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'a>> {
-        (0..self.len).map(|i| Record { payload: self.payloads[i], length: self.lengths[i], lifetime: PhantomData })
+        (0..self.len).map(|index| self.record(index))
     }
 }
 
 impl<'a> Record<'a> {
     pub(super) fn payload(self) -> &'a [u8] {
-        // SAFETY: readable for `length` bytes during 'a (new); committed records are not written to any more.
+        // SAFETY: readable for `length` bytes during 'a (extend); committed records are not written to any more.
         unsafe { std::slice::from_raw_parts(self.payload, self.length as usize) }
     }
 
     // Header, payload and padding, as they stand in the ring.
     pub(super) fn whole(self) -> &'a [u8] {
         let len = (self.length as usize + 8).next_multiple_of(8);
-        // SAFETY: the header precedes the payload (new), and records are padded to 8 bytes within their window.
+        // SAFETY: the header precedes the payload (extend), and records are padded to 8 bytes within their window.
         unsafe { std::slice::from_raw_parts(self.payload.sub(8), len) }
     }
 }

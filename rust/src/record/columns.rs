@@ -10,7 +10,7 @@ use arrow_buffer::Buffer;
 use arrow_data::{ArrayData, ArrayDataBuilder};
 use arrow_schema::DataType;
 
-use super::block::Block;
+use super::block::{Block, Payloads};
 use super::dictionary::Dictionary;
 use super::plan::{Clock, Field, Kind, Plan};
 use super::slab::{Pool, Slab};
@@ -234,15 +234,13 @@ fn divide(plan: &Plan, shape: &Shape) -> (Vec<Writer>, usize) {
 
 // Copies one number of each record into its column.
 //
-// SAFETY (of the caller): each payload is readable up to offset + size of T, `to` is writable for as many T.
+// SAFETY (of the caller): `from` gives addresses that are readable for a T, `to` is writable for `count` of them.
 #[inline(always)]
-unsafe fn gather<T: Copy>(payloads: &[*const u8], offset: usize, to: *mut u8, map: impl Fn(T) -> T) {
+unsafe fn gather<T: Copy>(count: usize, from: impl Fn(usize) -> *const u8, to: *mut u8, map: impl Fn(T) -> T) {
     let to = to.cast::<T>();
-    for (i, payload) in payloads.iter().enumerate() {
+    for i in 0..count {
         // SAFETY: promised by the caller; columns are aligned for T, records need not be.
-        unsafe {
-            to.add(i).write(map(payload.add(offset).cast::<T>().read_unaligned()));
-        };
+        unsafe { to.add(i).write(map(from(i).cast::<T>().read_unaligned())) };
     }
 }
 
@@ -262,19 +260,45 @@ impl Writer {
     // SAFETY (of the caller): the slab at `base` has room for `count` rows from `row` on and for their tails; the first
     // `count` records hold the field, and its value where that is in the tail.
     unsafe fn append(&mut self, base: *mut u8, row: usize, block: &Block<'_>, count: usize, clocks: &Offsets) -> u64 {
-        let payloads = &block.payloads()[..count];
         let offset = self.field.offset;
-        let kind = self.field.kind;
-        // SAFETY: the column's first part has width() bytes for each row.
-        let to = unsafe { base.add(self.values + row * kind.width()) };
-        // SAFETY: the payloads hold the field and the column has the rows (promised by the caller).
+        // SAFETY: promised by the caller.
         unsafe {
+            if self.field.kind.has_tail() {
+                return self.append_tail(base, row, block, count);
+            }
+            match block.payloads(count) {
+                Payloads::Strided { first, stride, count } => {
+                    let first = first.wrapping_add(offset);
+                    self.append_fixed(base, row, count, |i| first.wrapping_add(i * stride), clocks);
+                }
+                Payloads::Listed(payloads) => {
+                    self.append_fixed(base, row, count, |i| payloads[i].wrapping_add(offset), clocks);
+                }
+            }
+        }
+        0
+    }
+
+    // SAFETY (of the caller): the slab has room for `count` rows; `from` gives the addresses of the field in each record.
+    #[inline(always)]
+    unsafe fn append_fixed(
+        &mut self,
+        base: *mut u8,
+        row: usize,
+        count: usize,
+        from: impl Fn(usize) -> *const u8 + Copy,
+        clocks: &Offsets,
+    ) {
+        let kind = self.field.kind;
+        // SAFETY: the column's first part has width() bytes for each row, and the field is readable (promised).
+        unsafe {
+            let to = base.add(self.values + row * kind.width());
             match kind {
                 Kind::Integer(integer) => match integer.width() {
-                    1 => gather::<u8>(payloads, offset, to, |value| value),
-                    2 => gather::<u16>(payloads, offset, to, |value| value),
-                    4 => gather::<u32>(payloads, offset, to, |value| value),
-                    _ => gather::<u64>(payloads, offset, to, |value| value),
+                    1 => gather::<u8>(count, from, to, |value| value),
+                    2 => gather::<u16>(count, from, to, |value| value),
+                    4 => gather::<u32>(count, from, to, |value| value),
+                    _ => gather::<u64>(count, from, to, |value| value),
                 },
                 Kind::Time(clock) => {
                     let add = match clock {
@@ -282,30 +306,28 @@ impl Writer {
                         Clock::Boottime => clocks.boottime,
                         Clock::Tai => clocks.tai,
                     };
-                    gather::<i64>(payloads, offset, to, |value| value.wrapping_add(add));
+                    gather::<i64>(count, from, to, |value| value.wrapping_add(add));
                 }
                 Kind::Bool => {
-                    for (i, payload) in payloads.iter().enumerate() {
-                        set_bit(base.add(self.values), row + i, payload.add(offset).read() != 0);
+                    for i in 0..count {
+                        set_bit(base.add(self.values), row + i, from(i).read() != 0);
                     }
                 }
                 Kind::Chars(_) => {
                     if let Some(dictionary) = &mut self.dictionary {
-                        dictionary.encode(payloads, offset, to.cast());
+                        dictionary.encode(count, from, to.cast());
                     }
                 }
                 Kind::Bytes(_) | Kind::Integers(..) => {
                     let width = kind.width();
-                    for (i, payload) in payloads.iter().enumerate() {
-                        std::ptr::copy_nonoverlapping(payload.add(offset), to.add(i * width), width);
+                    for i in 0..count {
+                        std::ptr::copy_nonoverlapping(from(i), to.add(i * width), width);
                     }
                 }
-                Kind::Text { .. } | Kind::TailBytes | Kind::TailIntegers(_) | Kind::Record => {
-                    return self.append_tail(base, row, block, count);
-                }
+                // Written by append_tail.
+                Kind::Text { .. } | Kind::TailBytes | Kind::TailIntegers(_) | Kind::Record => {}
             }
         }
-        0
     }
 
     // SAFETY (of the caller): as for append.

@@ -14,83 +14,78 @@ pub(super) struct Dictionary {
 
 // The newest 16 bytes of each hash, as they stand in the record, and their key: a comm costs one comparison, which nearly
 // always holds, whichever thread's it is.
-struct Recent {
-    words: [[u64; 2]; RECENT],
-    keys: [i32; RECENT],
+struct Recent([Known; RECENT]);
+
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+struct Known {
+    words: [u64; 2],
+    key: i32,
 }
 
 const RECENT: usize = 64;
 
 impl Recent {
     // No words are equal to those of an empty slot that they hash to: zeros hash to slot 0, which holds something else.
-    const EMPTY: [[u64; 2]; RECENT] = {
-        let mut words = [[0; 2]; RECENT];
-        words[0] = [1, 0];
-        words
+    const EMPTY: Self = {
+        let mut known = [Known { words: [0; 2], key: 0 }; RECENT];
+        known[0].words = [1, 0];
+        Self(known)
     };
 
     #[inline(always)]
-    fn slot(first: u64, second: u64) -> usize {
-        let hash = (first ^ second.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    fn slot(words: [u64; 2]) -> usize {
+        let hash = (words[0] ^ words[1].rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (hash >> 58) as usize
     }
 
-    // Writes keys up to the first text that is not known; returns how many.
+    // Writes keys of the rows from `row` on, up to the first text that is not known; returns that one's row.
     //
     // SAFETY (of the caller): as for Dictionary::encode.
-    #[inline(never)]
-    unsafe fn encode(&self, payloads: &[*const u8], offset: usize, to: *mut i32) -> usize {
-        for (i, payload) in payloads.iter().enumerate() {
+    #[inline(always)]
+    unsafe fn encode(&self, row: usize, count: usize, from: impl Fn(usize) -> *const u8, to: *mut i32) -> usize {
+        for i in row..count {
             // SAFETY: promised by the caller.
-            let (first, second) = unsafe {
-                let words = payload.add(offset).cast::<[u64; 2]>().read_unaligned();
-                (words[0], words[1])
-            };
-            let slot = Self::slot(first, second);
-            let known = &self.words[slot];
-            if (known[0] ^ first) | (known[1] ^ second) != 0 {
+            let words = unsafe { from(i).cast::<[u64; 2]>().read_unaligned() };
+            let known = &self.0[Self::slot(words)];
+            if (known.words[0] ^ words[0]) | (known.words[1] ^ words[1]) != 0 {
                 return i;
             }
             // SAFETY: promised by the caller.
-            unsafe { to.add(i).write(self.keys[slot]) };
+            unsafe { to.add(i).write(known.key) };
         }
-        payloads.len()
+        count
     }
 }
 
 impl Dictionary {
     pub(super) fn new(size: usize) -> Self {
-        Self {
-            size,
-            values: Vec::new(),
-            keys: HashMap::new(),
-            recent: Box::new(Recent { words: Recent::EMPTY, keys: [0; RECENT] }),
-        }
+        Self { size, values: Vec::new(), keys: HashMap::new(), recent: Box::new(Recent::EMPTY) }
     }
 
-    // Writes the key of the text at `offset` of each payload.
+    // Writes the key of each text.
     //
-    // SAFETY (of the caller): each payload is readable up to offset + size, and `to` is writable for as many keys.
-    pub(super) unsafe fn encode(&mut self, payloads: &[*const u8], offset: usize, to: *mut i32) {
+    // SAFETY (of the caller): `from` gives addresses that are readable for the dictionary's size, `to` is writable for
+    // `count` keys.
+    #[inline(always)]
+    pub(super) unsafe fn encode(&mut self, count: usize, from: impl Fn(usize) -> *const u8 + Copy, to: *mut i32) {
         if self.size == 16 {
             let mut row = 0;
-            while row < payloads.len() {
+            loop {
                 // SAFETY: promised by the caller.
-                row += unsafe { self.recent.encode(&payloads[row..], offset, to.add(row)) };
-                if let Some(payload) = payloads.get(row) {
-                    // SAFETY: promised by the caller.
-                    let words = unsafe { payload.add(offset).cast::<[u64; 2]>().read_unaligned() };
-                    self.learn(words);
+                row = unsafe { self.recent.encode(row, count, from, to) };
+                if row == count {
+                    return;
                 }
-            }
-        } else {
-            for (i, payload) in payloads.iter().enumerate() {
                 // SAFETY: promised by the caller.
-                let bytes = unsafe { std::slice::from_raw_parts(payload.add(offset), self.size) };
-                let key = self.key(until_nul(bytes));
-                // SAFETY: promised by the caller.
-                unsafe { to.add(i).write(key) };
+                self.learn(unsafe { from(row).cast::<[u64; 2]>().read_unaligned() });
             }
+        }
+        for i in 0..count {
+            // SAFETY: promised by the caller.
+            let key = self.key(until_nul(unsafe { std::slice::from_raw_parts(from(i), self.size) }));
+            // SAFETY: promised by the caller.
+            unsafe { to.add(i).write(key) };
         }
     }
 
@@ -98,9 +93,7 @@ impl Dictionary {
     fn learn(&mut self, words: [u64; 2]) {
         let bytes = [words[0].to_ne_bytes(), words[1].to_ne_bytes()].concat();
         let key = self.key(until_nul(&bytes));
-        let slot = Recent::slot(words[0], words[1]);
-        self.recent.words[slot] = words;
-        self.recent.keys[slot] = key;
+        self.recent.0[Recent::slot(words)] = Known { words, key };
     }
 
     fn key(&mut self, text: &[u8]) -> i32 {
@@ -118,7 +111,7 @@ impl Dictionary {
         let values = StringArray::from_iter_values(self.values.iter().map(|text| String::from_utf8_lossy(text)));
         self.values.clear();
         self.keys.clear();
-        self.recent.words = Recent::EMPTY;
+        *self.recent = Recent::EMPTY;
         Arc::new(values)
     }
 }
@@ -140,7 +133,7 @@ mod tests {
         let payloads: Vec<*const u8> = rows.iter().map(Vec::as_ptr).collect();
         let mut keys = vec![0_i32; rows.len()];
         // SAFETY: every row has the dictionary's size, and there is a key for each.
-        unsafe { dictionary.encode(&payloads, 0, keys.as_mut_ptr()) };
+        unsafe { dictionary.encode(rows.len(), |i| payloads[i], keys.as_mut_ptr()) };
         let values = dictionary.finish();
         let values = values.as_any().downcast_ref::<StringArray>().unwrap();
         let distinct: std::collections::HashSet<_> = (0..values.len()).map(|i| values.value(i)).collect();
