@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-pub(crate) const CAPACITY: usize = 128;
+pub(crate) const CAPACITY: usize = 64;
 
 pub(crate) struct Block<'a> {
     // The one run of a block that has no list.
