@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from tests.kernel.disks import disk
 
 FASTBPF = [sys.executable, "-m", "fastbpf"]
 OPENAT = "tracepoint:syscalls:sys_enter_openat"
@@ -223,18 +224,14 @@ def test_the_command_is_ended_with_the_trace():
 
 
 def test_a_full_disk_fails_with_a_whole_file(tmp_path):
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=True)
-    try:
-        done = run(
-            "trace", BUSY, "-o", tmp_path / "a.parquet", "--", sys.executable, "-c", "import os\nwhile 1: os.getppid()"
-        )
+    busy = [sys.executable, "-c", "import os\nwhile True: os.getppid()"]
+    with disk(tmp_path, "1m") as place:
+        done = run("trace", BUSY, "-o", place / "a.parquet", "--", *busy)
         assert done.returncode == 1
         rows, _ = summary(done.stderr)
         assert f"holds {rows} rows" in done.stderr
-        assert pq.read_table(tmp_path / "a.parquet").num_rows == rows > 0
         assert "Traceback" not in done.stderr
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
+        assert pq.read_table(place / "a.parquet").num_rows == rows > 0
 
 
 # What is refused

@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.kernel.disks import disk
 from tests.unit.sinks.records import STATS, Event, batch
 
 from fastbpf import sinks
@@ -18,16 +18,6 @@ from fastbpf.capture import CaptureSink, replay
 from fastbpf.sinks import SinkError, SinkFull
 
 ROOT = Path(__file__).parents[2]
-
-
-@contextmanager
-def disk(path, size, *options):
-    path.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options]), "tmpfs", path], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", path], check=True)
 
 
 def fill(sink, one):
