@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.kernel.producers import Child
+from tests.kernel.producers import Child, script
 
 import fastbpf as fb
 
@@ -409,3 +409,15 @@ def test_the_record_of_the_ring_is_the_columns(child):
         assert trace.record.schema == trace.schema
         assert trace.probe.text == OPEN
         assert repr(trace) == f"<fastbpf.Trace {OPEN}>"
+
+
+IMPORTED = """
+import fastbpf.trace.where
+import fastbpf as fb
+with fb.trace("tracepoint:syscalls:sys_enter_getppid", "pid", command=["true"]) as trace:
+    print(type(trace).__name__)
+"""
+
+
+def test_the_function_is_there_whatever_was_imported_before():
+    assert script(IMPORTED) == "Trace\n"

@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import re
 import shutil
+import sys
 from contextlib import ExitStack
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from fastbpf import probes
@@ -252,3 +254,11 @@ def _tracepoints_count_misses() -> bool:
     from fastbpf import _native
 
     return bool(_native.btf_has_member("bpf_link_info", ["perf_event", "kprobe", "missed"]))
+
+
+# Importing anything of this package puts the package itself where `fastbpf.trace` is the function: then it is called.
+class _Callable(ModuleType):
+    __call__ = staticmethod(trace)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -8,7 +8,7 @@ from zlib import crc32
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.sinks.records import STATS, Event, batch, record
 
@@ -104,6 +104,7 @@ def test_no_bytes_crash_it(noise, as_capture, folder):
     assert as_capture or not rows
 
 
+@example([("a", 0, "u64[1048576]")], 8 << 20)  # a row larger than any batch should be
 @given(
     st.lists(
         st.tuples(
