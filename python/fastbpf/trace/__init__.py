@@ -101,7 +101,7 @@ class Trace(RingBuffer):
             filters = Filters(
                 pid=pid,
                 not_pid=None if include_self or followed or pid is not None else own_pid(),
-                tasks=followed.tasks if followed else None,
+                followed=followed,
                 where=wanted,
             )
             plan = compile_trace(self.probe, columns, filters, buffer=size, text=text)

@@ -38,7 +38,9 @@ class Followed:
             self.tasks: Map = stack.enter_context(
                 MapSpec("hash", key=u32, value=u8, max_entries=_TASKS, name="tasks").create()
             )
-            self.join: Program = stack.enter_context(_load("raw_tracepoint", "join", _join(self.tasks)))
+            # The process id of the command itself, 0 before it has joined.
+            self.root: Map = stack.enter_context(MapSpec("array", value=u32, max_entries=1, name="root").create())
+            self.join: Program = stack.enter_context(_load("raw_tracepoint", "join", _join(self.tasks, self.root)))
             # Raw tracepoints attach and detach in no time; a fork's child is only in the other kind's record, though.
             for probe, code in (
                 ("raw_tracepoint:sched_process_exit", _exit(self.tasks)),
@@ -85,8 +87,17 @@ def _load(kind: str, name: str, code: object) -> Program:
     return ProgramSpec(kind, assemble(code), name=name[:15]).load()  # type: ignore[arg-type]
 
 
-def _join(tasks: Map) -> object:
-    return call.get_current_pid_tgid(), stxw(fp, -4, r0), _add(tasks), mov(r0, 0), exit_()
+def _join(tasks: Map, root: Map) -> object:
+    return (
+        call.get_current_pid_tgid(),
+        stxw(fp, -4, r0),
+        rsh(r0, 32),
+        ld_map_value(r1, root, 0),
+        stxw(r1, 0, r0),
+        _add(tasks),
+        mov(r0, 0),
+        exit_(),
+    )
 
 
 # The parent runs this; the child has not run yet.

@@ -1,9 +1,9 @@
 """The program of a trace: filters first, then one record with the columns, then the buffer.
 
-The record is built on the stack, or, when it carries text or is large, in a per-CPU scratch area: the kernel never runs
-a program twice at a time on one CPU (`bpf_prog_active` for tracepoints, `prog->active` for raw ones). It has a fixed
-part and a tail; a text's place in the fixed part is `length << 16 | offset`, the kernel's `__data_loc` form, 0 for
-null.
+A record of fixed size is written where it will be read, in the ring. One that carries text is put together in a per-CPU
+scratch area first, since only then is it known how long it is: the kernel never runs a program twice at a time on one CPU
+(`bpf_prog_active` for tracepoints, `prog->active` for raw ones). It has a fixed part and a tail; a text's place in the
+fixed part is `length << 16 | offset`, the kernel's `__data_loc` form, 0 for null.
 """
 
 from __future__ import annotations
@@ -24,14 +24,12 @@ if TYPE_CHECKING:
 
     from fastbpf.asm import Code
     from fastbpf.asm.code import Part
-    from fastbpf.maps import Map
     from fastbpf.record import FieldType
     from fastbpf.trace.columns import Column, Origin
+    from fastbpf.trace.follow import Followed
 
 __all__ = ["Filters", "Plan", "compile_trace"]
 
-# A record up to this size is built on the stack, which has 512 bytes.
-_ON_STACK: Final = 256
 # The largest per-CPU value (PCPU_MIN_UNIT_SIZE, include/linux/percpu.h).
 _SCRATCH: Final = 32 << 10
 # What is kept of a list of the tracepoint's own (__data_loc of anything but text); a longer one is null.
@@ -53,8 +51,7 @@ class Filters:
 
     pid: int | None = None
     not_pid: int | None = None
-    # Threads of a command that is followed: a hash of thread ids.
-    tasks: Map | None = None
+    followed: Followed | None = None
     where: where.Condition | None = None
 
 
@@ -107,17 +104,14 @@ class _Writer:
         self.extra = {key: n for n, key in enumerate(sorted(tails.keys() - {column.key for column in chosen}))}
         self.fixed = -(-(layout.size + 4 * len(self.extra)) // 8) * 8
         self.limit = self.fixed + sum(tails.values())
-        self.scratch = self.limit + max(text + 2, *tails.values()) if tails else self.fixed
-        self.in_scratch = bool(tails) or self.fixed > _ON_STACK
+        self.scratch = self.limit + max(text + 2, *tails.values()) if tails else 0
         if self.scratch > _SCRATCH:
             raise LayoutError(
                 f"a record could take {self.scratch} bytes, and the kernel gives a program {_SCRATCH}; "
                 "name fewer fields, or a smaller text="
             )
-        # The stack, from its top down: the record when it is there, then what the steps put aside.
-        self.depth = 0 if self.in_scratch else self.fixed
-        self.base = r9 if self.in_scratch else r10
-        self.origin = 0 if self.in_scratch else -self.fixed
+        # What the steps have put aside on the stack, from its top down.
+        self.depth = 0
         self.kept: dict[str, int] = {}
         self.read: set[str] = set()
         self.has_scratch = False
@@ -126,18 +120,25 @@ class _Writer:
         yield mov(r6, r1)
         yield from self._filter_by_task()
         yield from self._filter_by_expression()
-        yield from self._open_record()
+        if self.tails:
+            yield from self._open_scratch()
+        else:
+            yield call.ringbuf_reserve(self.ring, self.layout.size, 0)
+            yield jeq(r0, 0, "lost")
+            yield mov(r9, r0)
         for column in self.chosen:
             if not self._in_tail(column.type):
                 yield from self._store(column)
-        yield from self._clear_gaps()
-        for column in self.chosen:
-            if self._in_tail(column.type):
-                yield from self._read_tail(column.key, column.origin)
-        length = r7 if self.tails else self.layout.size
-        start = self.base + self.origin if not self.in_scratch else self.base
-        yield call.ringbuf_output(self.ring, start, length, 0)
-        yield jsge(r0, 0, "done")
+        if self.tails:
+            for column in self.chosen:
+                if self._in_tail(column.type):
+                    yield from self._read_tail(column.key, column.origin)
+            yield call.ringbuf_output(self.ring, r9, r7, 0)
+            yield jsge(r0, 0, "done")
+        else:
+            yield call.ringbuf_submit(r9, 0)
+            yield ja("done")
+        yield label("lost")
         yield ld_map_value(r1, self.counters, 0)
         yield mov(r2, 1)
         yield atomic_add(r1, 0, r2)
@@ -156,12 +157,19 @@ class _Writer:
                 yield jne32(r0, wanted.pid, "done")
             if wanted.not_pid is not None:
                 yield jeq32(r0, wanted.not_pid, "done")
-        if wanted.tasks is not None:
+        if wanted.followed is not None:
             yield from self._keep("#pid_tgid", 8, [*call.get_current_pid_tgid()])
+            # The command itself is known by its id, which is nobody else's before we have waited for it.
+            yield ld_map_value(r1, wanted.followed.root, 0)
+            yield ldxw(r1, r1, 0)
+            yield mov(r2, r0)
+            yield rsh(r2, 32)
+            yield jeq(r1, r2, "followed")
             at = self._aside(8)
             yield stxw(r10, at, r0)
-            yield call.map_lookup_elem(wanted.tasks, r10 + at)
+            yield call.map_lookup_elem(wanted.followed.tasks, r10 + at)
             yield jeq(r0, 0, "done")
+            yield label("followed")
 
     def _filter_by_expression(self) -> Iterator[Part]:
         if self.filters.where is None:
@@ -173,7 +181,7 @@ class _Writer:
                 kind = None if isinstance(origin, columns.Builtin) else columns.field_type(origin, self.text)
                 if kind is not None and self._in_tail(kind):
                     full = _full(key)
-                    yield from self._open_record()
+                    yield from self._open_scratch()
                     if full not in self.read:
                         yield from self._read_tail(full, origin)
                     places[key] = where.TextPlace(r9, self._place(full), self.limit)
@@ -191,8 +199,8 @@ class _Writer:
 
     # The record
 
-    def _open_record(self) -> Iterator[Part]:
-        if not self.in_scratch or self.has_scratch:
+    def _open_scratch(self) -> Iterator[Part]:
+        if self.has_scratch:
             return
         self.has_scratch = True
         at = self._aside(8)
@@ -204,27 +212,16 @@ class _Writer:
         yield mov(r7, self.fixed)
 
     def _store(self, column: Column) -> Iterator[Part]:
-        to = self.origin + self.layout.offset(column.name)
+        to = self.layout.offset(column.name)
         size = column.type.size
         if column.key in self.kept:
             # The expression has it already.
             at = self.kept[column.key]
             for offset, width in _words(size, 8):
                 yield _LOAD[width](r0, r10, at + offset)
-                yield _STORE[width](self.base, to + offset, r0)
+                yield _STORE[width](r9, to + offset, r0)
             return
-        yield from self._value(column.origin, self.base, to)
-
-    # Bytes between fields, which the kernel would otherwise send uninitialised.
-    def _clear_gaps(self) -> Iterator[Part]:
-        if self.in_scratch:
-            return
-        end = 0
-        for name, kind in self.layout.fields.items():
-            start = self.layout.offset(name)
-            yield from (stb(r10, self.origin + at, 0) for at in range(end, start))
-            end = start + kind.size
-        yield from (stb(r10, self.origin + at, 0) for at in range(end, self.layout.size))
+        yield from self._value(column.origin, r9, to)
 
     # Values: instructions that put one at base + offset
 
