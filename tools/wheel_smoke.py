@@ -29,7 +29,7 @@ check("still without the native module", "fastbpf._native" not in sys.modules)
 
 import fastbpf._native  # noqa: E402
 
-check("the native module loads", fastbpf._native.__file__)  # noqa: SLF001  # it is what is tried here
+check("the native module loads", fastbpf._native.__file__)  # it is what is tried here
 
 
 class Event(fastbpf.Struct):

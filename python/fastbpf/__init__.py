@@ -30,7 +30,7 @@ _HOMES = {
     "programs": ("Program", "ProgramSpec"),
     "links": ("Link",),
     "stream": ("RingBuffer", "Stats", "Stream"),
-    "trace": ("Trace", "trace"),
+    "tracing": ("Trace", "trace"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -92,7 +92,7 @@ from fastbpf.record import (
 from fastbpf.stream import RingBuffer as RingBuffer
 from fastbpf.stream import Stats as Stats
 from fastbpf.stream import Stream as Stream
-from fastbpf.trace import Trace as Trace
-from fastbpf.trace import trace as trace
+from fastbpf.tracing import Trace as Trace
+from fastbpf.tracing import trace as trace
 
 __version__: str

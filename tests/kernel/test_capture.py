@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from fastbpf.capture import RECORD, CaptureSink, replay
-from fastbpf.trace import Trace
+from fastbpf.tracing import Trace
 
 PROBE = "tracepoint:syscalls:sys_enter_openat"
 SCRIPT = """

@@ -412,7 +412,7 @@ def test_the_record_of_the_ring_is_the_columns(child):
 
 
 IMPORTED = """
-import fastbpf.trace.where
+import fastbpf.tracing.where
 import fastbpf as fb
 with fb.trace("tracepoint:syscalls:sys_enter_getppid", "pid", command=["true"]) as trace:
     print(type(trace).__name__)

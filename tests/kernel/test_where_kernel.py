@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fastbpf import MapSpec, ProgramSpec, WhereError
 from fastbpf.asm import *
 from fastbpf.record import u8
-from fastbpf.trace.where import Chars, Number, Place, Text, TextPlace, compile_where
+from fastbpf.tracing.where import Chars, Number, Place, Text, TextPlace, compile_where
 
 NUMBERS = {
     **{

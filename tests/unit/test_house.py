@@ -19,7 +19,7 @@ RUST = ROOT / "rust/src"
 # Highest first. A module may know its own layer, as long as no circle forms, and those below.
 PYTHON_LAYERS = (
     {"cli", "__main__"},
-    {"trace", "sinks", "system", "capture"},
+    {"tracing", "sinks", "system", "capture"},
     {"stream", "programs", "maps", "links", "objects", "probes"},
     {"record", "asm", "helpers", "blocks"},
     {"names", "privileges"},

@@ -55,7 +55,7 @@ def _named(text: str) -> list[Probe]:
 
 def _fields(probe: Probe) -> list[str]:
     from fastbpf.record import Struct
-    from fastbpf.trace.columns import choose
+    from fastbpf.tracing.columns import choose
 
     names = [f"args.{field.name}" for field in probe.fields]
     if not names:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fastbpf.cli.views import View
     from fastbpf.record import Struct
     from fastbpf.stream import Stats
-    from fastbpf.trace import Trace
+    from fastbpf.tracing import Trace
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class Session:
 
     def attach(self, how: dict[str, Any], *, decode: type[Struct] | None = None, private_stdout: bool = False) -> Trace:
         """Attaches the trace that the options tell."""
-        from fastbpf.trace import Trace
+        from fastbpf.tracing import Trace
 
         self._rows, self._seconds = how["rows"], how["seconds"]
         with refusing(), _stdout_for_us(needed=private_stdout and bool(how["command"])):

@@ -5,6 +5,8 @@
 
 use std::marker::PhantomData;
 
+use super::prefetch::Ahead;
+
 pub(crate) const CAPACITY: usize = 64;
 
 pub(crate) struct Block<'a> {
@@ -15,6 +17,9 @@ pub(crate) struct Block<'a> {
     lengths: [u32; CAPACITY],
     len: usize,
     shortest: u32,
+    // Where the block begins and ends: what follows is read next.
+    start: *const u8,
+    end: *const u8,
     lifetime: PhantomData<&'a [u8]>,
 }
 
@@ -47,11 +52,15 @@ impl<'a> Block<'a> {
             lengths: [0; CAPACITY],
             len: 0,
             shortest: u32::MAX,
+            start: std::ptr::null(),
+            end: std::ptr::null(),
             lifetime: PhantomData,
         }
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, start: *const u8) {
+        self.start = start;
+        self.end = start;
         self.listed = false;
         self.len = 0;
         self.shortest = u32::MAX;
@@ -72,6 +81,7 @@ impl<'a> Block<'a> {
             self.list(run, self.len..self.len + count);
         }
         self.len += count;
+        self.end = first.wrapping_add(count * stride);
         self.shortest = self.shortest.min(length);
     }
 
@@ -102,6 +112,10 @@ impl<'a> Block<'a> {
             (self.run.first.wrapping_add(index * self.run.stride), self.run.length)
         };
         Record { payload, length, lifetime: PhantomData }
+    }
+
+    pub(super) fn ahead(&self) -> Ahead {
+        Ahead::new(self.end, self.end.addr() - self.start.addr())
     }
 
     pub(super) fn payloads(&self, count: usize) -> Payloads<'_> {

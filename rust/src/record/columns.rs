@@ -142,7 +142,10 @@ impl Columns {
         let count = self.fitting(block)?;
         let row = self.end;
         debug_assert!(row + count <= self.shape.rows);
+        let mut ahead = block.ahead();
+        let share = ahead.lines().div_ceil(self.writers.len());
         for writer in &mut self.writers {
+            ahead.fetch(share);
             // SAFETY: rows from `end` on belong to no batch; the shape gave each column room for `rows` rows, and
             // fitting() saw that there is room in its tail. Records hold every field: none is shorter than the plan.
             self.cuts += unsafe { writer.append(slab.base(), row, block, count, clocks) };

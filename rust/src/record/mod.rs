@@ -7,5 +7,6 @@ pub(crate) mod block;
 pub(crate) mod columns;
 mod dictionary;
 pub(crate) mod plan;
+mod prefetch;
 mod slab;
 mod variable;

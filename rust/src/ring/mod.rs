@@ -3,7 +3,6 @@
 //! The kernel maps the data pages twice in a row, so that every record is one piece of memory. A reader looks at a
 //! *window*, from its own position to the producers', walks its records with [`scan`], and stores its position once.
 
-mod prefetch;
 pub(crate) mod scan;
 
 use std::cell::Cell;

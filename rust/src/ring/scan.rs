@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::prefetch::{AHEAD, prefetch};
 use super::{HEADER, Window};
 use crate::record::block::{Block, CAPACITY};
 
@@ -45,7 +44,8 @@ pub(crate) enum Stop {
 
 // Fills `block` with up to `limit` records that are complete, passing those that were discarded.
 pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Block<'a>, limit: usize) -> Stop {
-    block.clear();
+    // SAFETY: at is at most the window's length.
+    block.clear(unsafe { window.base.add(cursor.at) });
     let limit = limit.min(CAPACITY);
     while block.len() < limit {
         if cursor.at + HEADER > window.len() {
@@ -84,7 +84,6 @@ pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Bloc
 fn header(window: Window<'_>, at: usize) -> u32 {
     // SAFETY: the caller has seen that a header lies at `at` within the window, whose bytes stay mapped.
     let header = unsafe { window.base.add(at) };
-    prefetch(header.wrapping_add(AHEAD));
     // SAFETY: windows start on a multiple of 8 and records take multiples of 8, so the header is aligned; the kernel
     // writes it with an xchg (bpf_ringbuf_commit), with which this load pairs: the payload is complete when BUSY is gone.
     unsafe { AtomicU32::from_ptr(header.cast_mut().cast()) }.load(Ordering::Acquire)

@@ -7,8 +7,8 @@ import pytest
 
 from fastbpf import WhereError
 from fastbpf.asm import Instruction, fp, r7
-from fastbpf.trace.where import Chars, Number, Opaque, Place, Text, TextPlace, compile_where
-from fastbpf.trace.where.tree import Field, Range, binary
+from fastbpf.tracing.where import Chars, Number, Opaque, Place, Text, TextPlace, compile_where
+from fastbpf.tracing.where.tree import Field, Range, binary
 
 KINDS = {
     "pid": Number(4, signed=False),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from fastbpf.trace.where import tree
-from fastbpf.trace.where.kinds import Chars, Number, Opaque, Text
+from fastbpf.tracing.where import tree
+from fastbpf.tracing.where.kinds import Chars, Number, Opaque, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from fastbpf.errors import WhereError
-    from fastbpf.trace.where.kinds import Kind
-    from fastbpf.trace.where.reading import Source
+    from fastbpf.tracing.where.kinds import Kind
+    from fastbpf.tracing.where.reading import Source
 
 _SUPPORTED = (
     "where takes fields, numbers, text, True, False, None; == != < <= > >=, in (…), is None; and, or, not; "

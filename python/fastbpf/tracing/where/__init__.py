@@ -17,7 +17,7 @@ Null is false, and so is its opposite: of a file name that could not be read nei
 
 from __future__ import annotations
 
-from fastbpf.trace.where.condition import Condition, compile_where
-from fastbpf.trace.where.kinds import Chars, Kind, Number, Opaque, Place, Text, TextPlace
+from fastbpf.tracing.where.condition import Condition, compile_where
+from fastbpf.tracing.where.kinds import Chars, Kind, Number, Opaque, Place, Text, TextPlace
 
 __all__ = ["Chars", "Condition", "Kind", "Number", "Opaque", "Place", "Text", "TextPlace", "compile_where"]

@@ -1,9 +1,9 @@
 """The program of a trace: filters first, then one record with the columns, then the buffer.
 
 A record of fixed size is written where it will be read, in the ring. One that carries text is put together in a per-CPU
-scratch area first, since only then is it known how long it is: the kernel never runs a program twice at a time on one CPU
-(`bpf_prog_active` for tracepoints, `prog->active` for raw ones). It has a fixed part and a tail; a text's place in the
-fixed part is `length << 16 | offset`, the kernel's `__data_loc` form, 0 for null.
+scratch area first, since only then is it known how long it is: the kernel never runs a program twice at a time on one
+CPU (`bpf_prog_active` for tracepoints, `prog->active` for raw ones). It has a fixed part and a tail; a text's place in
+the fixed part is `length << 16 | offset`, the kernel's `__data_loc` form, 0 for null.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fastbpf.asm import *
 from fastbpf.errors import LayoutError, ProbeError
 from fastbpf.maps import MMAPABLE, MapSpec
 from fastbpf.record import Struct, raw, u64
-from fastbpf.trace import columns, where
+from fastbpf.tracing import columns, where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from fastbpf.asm import Code
     from fastbpf.asm.code import Part
     from fastbpf.record import FieldType
-    from fastbpf.trace.columns import Column, Origin
-    from fastbpf.trace.follow import Followed
+    from fastbpf.tracing.columns import Column, Origin
+    from fastbpf.tracing.follow import Followed
 
 __all__ = ["Filters", "Plan", "compile_trace"]
 

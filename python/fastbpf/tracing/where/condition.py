@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from fastbpf.asm import Instruction, fp
 from fastbpf.errors import WhereError
-from fastbpf.trace.where import tree
-from fastbpf.trace.where.emit import emit, fits
-from fastbpf.trace.where.kinds import Chars, Place, Text, TextPlace
-from fastbpf.trace.where.reading import Source
-from fastbpf.trace.where.syntax import read
+from fastbpf.tracing.where import tree
+from fastbpf.tracing.where.emit import emit, fits
+from fastbpf.tracing.where.kinds import Chars, Place, Text, TextPlace
+from fastbpf.tracing.where.reading import Source
+from fastbpf.tracing.where.syntax import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fastbpf.asm import Label
-    from fastbpf.trace.where.kinds import Kind
+    from fastbpf.tracing.where.kinds import Kind
 
 # A branch reaches 32767 slots, the verifier follows 8192 branches in a row; half of these are left to the caller.
 _MOST_SLOTS = 4096
@@ -51,7 +51,7 @@ class Condition:
         They use r0 to r5 and no stack. A Text needs a TextPlace, other kinds a Place, with bases among r6 to r10.
         What is emitted twice within a program has its own labels each time.
 
-        >>> from fastbpf.trace.where import Number, Place
+        >>> from fastbpf.tracing.where import Number, Place
         >>> from fastbpf.asm import fp
         >>> compile_where("pid == 1", {"pid": Number(4, signed=False)}).emit({"pid": Place(fp, -8)}, "next")
         [ldxw(r0, fp, -8), jne32(r0, 1, "next")]
@@ -65,9 +65,9 @@ def compile_where(text: str, kinds: Mapping[str, Kind]) -> Condition:
     `kinds` has a field under the name that the expression calls it by: "pid", "args.fd".
 
     Raises WhereError for what is no Python, a name that is not in `kinds`, kinds that do not go together, and what the
-    language (see `fastbpf.trace.where`) does not have; TypeError when `text` is not text.
+    language (see `fastbpf.tracing.where`) does not have; TypeError when `text` is not text.
 
-    >>> from fastbpf.trace.where import Chars, Number
+    >>> from fastbpf.tracing.where import Chars, Number
     >>> kinds = {"pid": Number(4, signed=False), "comm": Chars(16)}
     >>> compile_where('comm == "bash" and pid > 100', kinds).names == {"pid", "comm"}
     True

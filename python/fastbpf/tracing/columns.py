@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastbpf import probes, record
 from fastbpf.errors import ProbeError
-from fastbpf.trace import where
+from fastbpf.tracing import where
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,10 +10,8 @@ from __future__ import annotations
 import errno
 import re
 import shutil
-import sys
 from contextlib import ExitStack
 from functools import cache
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from fastbpf import probes
@@ -21,10 +19,10 @@ from fastbpf.errors import KernelError, ProbeError
 from fastbpf.links import close_all
 from fastbpf.programs import ProgramSpec
 from fastbpf.stream import RingBuffer
-from fastbpf.trace import where as _where
-from fastbpf.trace.columns import choose, kinds
-from fastbpf.trace.follow import Followed, own_pid
-from fastbpf.trace.program import Filters, compile_trace
+from fastbpf.tracing import where as _where
+from fastbpf.tracing.columns import choose, kinds
+from fastbpf.tracing.follow import Followed, own_pid
+from fastbpf.tracing.program import Filters, compile_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -254,11 +252,3 @@ def _tracepoints_count_misses() -> bool:
     from fastbpf import _native
 
     return bool(_native.btf_has_member("bpf_link_info", ["perf_event", "kprobe", "missed"]))
-
-
-# Importing anything of this package puts the package itself where `fastbpf.trace` is the function: then it is called.
-class _Callable(ModuleType):
-    __call__ = staticmethod(trace)
-
-
-sys.modules[__name__].__class__ = _Callable

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from fastbpf.trace.where.kinds import Chars, Number, Text
+    from fastbpf.tracing.where.kinds import Chars, Number, Text
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, assert_never
 
 from fastbpf import asm
 from fastbpf.asm import r0, r1, r2, r3, r4, r5
-from fastbpf.trace.where.kinds import Text, TextPlace
-from fastbpf.trace.where.tree import OPPOSITE, All, Always, Among, Binary, Compare, Field, Like, Literal, Null, Some
+from fastbpf.tracing.where.kinds import Text, TextPlace
+from fastbpf.tracing.where.tree import OPPOSITE, All, Always, Among, Binary, Compare, Field, Like, Literal, Null, Some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fastbpf.asm import Instruction, Label, Register
-    from fastbpf.trace.where.kinds import Place
-    from fastbpf.trace.where.tree import Int, Test
+    from fastbpf.tracing.where.kinds import Place
+    from fastbpf.tracing.where.tree import Int, Test
 
     Piece: TypeAlias = Instruction | Label
 
