@@ -31,6 +31,7 @@ _HOMES = {
     "links": ("Link",),
     "stream": ("RingBuffer", "Stats", "Stream"),
     "tracing": ("Trace", "trace"),
+    "capture": ("Capture", "CaptureError", "replay"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -1,5 +1,8 @@
 """The Linux kernel as a source of Arrow tables."""
 
+from fastbpf.capture import Capture as Capture
+from fastbpf.capture import CaptureError as CaptureError
+from fastbpf.capture import replay as replay
 from fastbpf.errors import (
     AsmError as AsmError,
 )

@@ -160,6 +160,10 @@ class Decoder:
     def decode(self, bytes: bytes, clocks: tuple[int, int, int]) -> list[RecordBatch]:
         """The batches that became full; `clocks` as `clock_offsets` gave them when the bytes were taken."""
 
+    @property
+    def cuts(self) -> int:
+        """Texts that were longer than their column takes."""
+
     def finish(self) -> RecordBatch | None:
         """What is left."""
 

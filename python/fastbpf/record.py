@@ -33,13 +33,14 @@ class FieldType:
     (160, 8)
     """
 
-    __slots__ = ("_format", "align", "code", "size")
+    __slots__ = ("_array", "_format", "align", "code", "size")
 
-    def __init__(self, code: str, size: int, align: int, packing: str) -> None:
+    def __init__(self, code: str, size: int, align: int, packing: str, *, array: bool = False) -> None:
         self.code: Final = code
         self.size: Final = size
         self.align: Final = align
         self._format: Final = packing
+        self._array: Final = array
 
     def __repr__(self) -> str:
         return f"fb.{self.code}"
@@ -54,7 +55,7 @@ class FieldType:
         if self.code not in _INTEGERS:
             raise LayoutError(f"{self!r} cannot be an array; arrays are made of integers, char and raw")
         count = _count(self.code, count)
-        return FieldType(f"{self.code}[{count}]", self.size * count, self.align, f"{count}{self._format}")
+        return FieldType(f"{self.code}[{count}]", self.size * count, self.align, f"{count}{self._format}", array=True)
 
     def pack(self, value: Any) -> bytes:
         r"""The value as the kernel keeps it, `size` bytes.
@@ -73,7 +74,7 @@ class FieldType:
                 raise LayoutError(f"{value!r} does not fit into {self!r}")
             return data.ljust(self.size, b"\0")
         try:
-            return struct.pack(f"={self._format}", *(value if "[" in self.code else (value,)))
+            return struct.pack(f"={self._format}", *(value if self._array else (value,)))
         except (struct.error, TypeError):
             raise LayoutError(f"{value!r} does not fit into {self!r}") from None
 
@@ -87,7 +88,7 @@ class FieldType:
         values = struct.unpack(f"={self._format}", data)
         if self.code.startswith("char"):
             return values[0].split(b"\0", 1)[0].decode(errors="replace")
-        return values if "[" in self.code and not self._format.endswith("s") else values[0]
+        return values if self._array else values[0]
 
 
 class _Sized:

@@ -199,3 +199,8 @@ def test_values_have_to_be_all_there():
         Two(a=1, b=2, c=3)
     assert Two(a=1, b=2) != Two(a=1, b=3)
     assert Two(a=1, b=2) != (1, 2)
+
+
+def test_a_place_of_text_is_a_number():
+    layout = fb.Struct.of("Named", {"pid": fb.u32, "name": fb.text[64]})
+    assert layout.unpack(layout(pid=1, name=8 << 16 | 8).pack()).name == 8 << 16 | 8

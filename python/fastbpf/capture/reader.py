@@ -164,7 +164,8 @@ class Capture:
             raise self._frames.broken(f"the accounting has {rows} rows, the capture {self._rows}", frame)
         self._frames.finish()
         self._file.close()
-        self.stats = stats
+        # A recorder keeps texts whole: what is cut is cut here.
+        self.stats = stats._replace(cut=stats.cut + self._decoder.cuts)
         self.ended = True
 
     def _keep(self, batches: list[Any]) -> None:

@@ -27,6 +27,11 @@ impl Decoder {
         Ok(batches.into_iter().map(RecordBatch).collect())
     }
 
+    #[getter]
+    fn cuts(&self) -> u64 {
+        self.lock().cuts()
+    }
+
     // What is left of the last batch.
     fn finish(&self) -> Result<Option<RecordBatch>> {
         Ok(self.lock().finish()?.map(RecordBatch))

@@ -65,6 +65,10 @@ impl Replay {
         }
     }
 
+    pub(crate) fn cuts(&self) -> u64 {
+        self.columns.cuts()
+    }
+
     pub(crate) fn finish(&mut self) -> Result<Option<RecordBatch>> {
         self.columns.cut()
     }
