@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process;
@@ -19,9 +20,10 @@ pub(super) struct Child {
 #[pymethods]
 impl Child {
     #[new]
-    fn new(py: Python<'_>, command: Vec<String>, program: &Program) -> Result<Self> {
+    fn new(py: Python<'_>, command: Vec<OsString>, program: &Program) -> Result<Self> {
         let fd = program.open()?;
-        let what = || format!("cannot run {:?}", command.first().map_or("", String::as_str));
+        let what =
+            || format!("cannot run {:?}", command.first().map(|name| name.to_string_lossy()).unwrap_or_default());
         let mut child = py.detach(|| spawn_after_test_run(&command, fd.as_fd())).map_err(Error::kernel(what()))?;
         match pidfd(&child) {
             Ok(pidfd) => Ok(Self { child: Mutex::new(child), pidfd }),
@@ -53,5 +55,12 @@ impl Child {
 impl Child {
     fn lock(&self) -> std::sync::MutexGuard<'_, process::Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Leaves no zombie of a command that has ended.
+        let _ = self.lock().try_wait();
     }
 }

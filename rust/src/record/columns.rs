@@ -25,6 +25,8 @@ const AVERAGE_TAIL: usize = 48;
 const HUGE_PAGE: usize = 2 << 20;
 // A value of __data_loc has at most this many bytes; text may grow to three times as much.
 const LARGEST_TAIL: usize = 3 * 65_535;
+// A record's length has 30 bits.
+const LARGEST_RECORD: usize = 1 << 30;
 
 pub(crate) struct Columns {
     plan: Arc<Plan>,
@@ -43,6 +45,8 @@ pub(crate) struct Columns {
 struct Shape {
     rows: usize,
     tail: usize,
+    // What one value may take of it.
+    largest: usize,
     size: usize,
 }
 
@@ -75,20 +79,19 @@ impl Kind {
 impl Columns {
     // `batch` is how many rows a batch has at most, `record` how long a record may be.
     pub(crate) fn new(plan: Arc<Plan>, batch: usize, record: usize) -> Self {
-        let mut tail = 0;
-        let mut shape = Shape { rows: batch.next_multiple_of(ALIGN), tail: 0, size: 0 };
-        for field in &plan.fields {
-            if field.kind.has_tail() {
-                let largest = if field.kind == Kind::Record { record + 16 } else { LARGEST_TAIL };
-                tail = tail.max((shape.rows * AVERAGE_TAIL).max(2 * largest)).next_multiple_of(ALIGN);
-            }
+        let mut shape = Shape { rows: batch.next_multiple_of(ALIGN), tail: 0, largest: 0, size: 0 };
+        for field in plan.fields.iter().filter(|field| field.kind.has_tail()) {
+            let largest = if field.kind == Kind::Record { record.min(LARGEST_RECORD) + 16 } else { LARGEST_TAIL };
+            shape.largest = shape.largest.max(largest);
+            // Arrow's offsets are 32 bits.
+            let tail = (shape.rows * AVERAGE_TAIL).max(2 * largest).next_multiple_of(ALIGN);
+            shape.tail = shape.tail.max(tail.min(i32::MAX as usize / ALIGN * ALIGN));
         }
-        shape.tail = tail;
         let row: usize =
             plan.fields.iter().map(|field| if field.kind == Kind::Bool { 1 } else { field.kind.width() }).sum();
         // A slab fills whole huge pages, with one batch that is a little smaller, or with several.
         let (_, least) = divide(&plan, &shape);
-        if tail == 0 && least > HUGE_PAGE / 2 {
+        if shape.tail == 0 && least > HUGE_PAGE / 2 {
             let rows = least.max(HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE / row.max(1) / ALIGN * ALIGN;
             shape.rows = if rows > shape.rows { rows / shape.rows * shape.rows } else { rows.max(ALIGN) };
         }
@@ -122,13 +125,6 @@ impl Columns {
 
     // Writes the records of a block that fit, from the first; at most room(). None fit: cut the batch, then try again.
     pub(crate) fn append(&mut self, block: &Block<'_>, clocks: &Offsets) -> Result<usize> {
-        if block.shortest() < self.plan.size {
-            return Err(Error::Layout(format!(
-                "a record of {} bytes is shorter than its layout, which has {}; declare the record as the program writes it",
-                block.shortest(),
-                self.plan.size,
-            )));
-        }
         if block.len() == 0 {
             return Ok(0);
         }
@@ -157,15 +153,32 @@ impl Columns {
     // How many of the block's records there is room for in the tails. Also sees that no value points out of its record.
     fn fitting(&self, block: &Block<'_>) -> Result<usize> {
         let mut count = block.len().min(self.room());
+        if block.shortest() < self.plan.size {
+            // Those in front of the short one are good.
+            let short = block.records().map(|record| record.payload().len()).position(|len| len < self.plan.size);
+            count = count.min(short.unwrap_or(count));
+            if count == 0 {
+                return Err(Error::Layout(format!(
+                    "a record of {} bytes is shorter than its layout, which has {}; declare the record as the program \
+                     writes it",
+                    block.shortest(),
+                    self.plan.size,
+                )));
+            }
+        }
         for writer in self.writers.iter().filter(|writer| writer.field.kind.has_tail()) {
             let mut left = self.shape.tail - writer.used;
             for (i, record) in block.records().take(count).enumerate() {
-                let value = tail(&writer.field, record).map_err(|_| {
-                    Error::Layout(format!(
+                let Ok(value) = tail(&writer.field, record) else {
+                    if i > 0 {
+                        count = i;
+                        break;
+                    }
+                    return Err(Error::Layout(format!(
                         "field {:?} points out of its record; the layout is another one",
                         writer.field.name
-                    ))
-                })?;
+                    )));
+                };
                 let needed = value.map_or(0, |value| room(writer.field.kind, value));
                 if needed > left {
                     count = i;
@@ -190,8 +203,7 @@ impl Columns {
             .map(|writer| make_array(unsafe { writer.cut(&slab, self.start, self.end) }))
             .collect();
         self.start = self.end.next_multiple_of(ALIGN);
-        if self.start + ALIGN > self.shape.rows
-            || self.writers.iter().any(|writer| writer.is_nearly_full(self.shape.tail))
+        if self.start + ALIGN > self.shape.rows || self.writers.iter().any(|writer| writer.is_nearly_full(&self.shape))
         {
             self.slab = None;
             self.start = 0;
@@ -295,7 +307,8 @@ impl Writer {
         let kind = self.field.kind;
         // SAFETY: the column's first part has width() bytes for each row, and the field is readable (promised).
         unsafe {
-            let to = base.add(self.values + row * kind.width());
+            // Of bits there are fewer than this says, and it is not used for them.
+            let to = base.wrapping_add(self.values + row * kind.width());
             match kind {
                 Kind::Integer(integer) => match integer.width() {
                     1 => gather::<u8>(count, from, to, |value| value),
@@ -365,8 +378,8 @@ impl Writer {
         base.wrapping_add(self.offsets).cast()
     }
 
-    fn is_nearly_full(&self, tail: usize) -> bool {
-        self.field.kind.has_tail() && self.used + LARGEST_TAIL.min(tail / 2) > tail
+    fn is_nearly_full(&self, shape: &Shape) -> bool {
+        self.field.kind.has_tail() && self.used + shape.largest > shape.tail
     }
 
     // SAFETY (of the caller): rows start..end are written and will not be written again.

@@ -91,7 +91,9 @@ impl Dictionary {
 
     #[cold]
     fn learn(&mut self, words: [u64; 2]) {
-        let bytes = [words[0].to_ne_bytes(), words[1].to_ne_bytes()].concat();
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&words[0].to_ne_bytes());
+        bytes[8..].copy_from_slice(&words[1].to_ne_bytes());
         let key = self.key(until_nul(&bytes));
         self.recent.0[Recent::slot(words)] = Known { words, key };
     }

@@ -24,6 +24,8 @@ pub(crate) struct Ring {
     position: Cell<u64>,
     // What the kernel has been told; at or behind `position`.
     acknowledged: Cell<u64>,
+    // Where reading ends.
+    end: Cell<u64>,
 }
 
 impl Ring {
@@ -56,6 +58,7 @@ impl Ring {
             page: page as u64,
             position: start.clone(),
             acknowledged: start,
+            end: Cell::new(u64::MAX),
         };
         // A ring that someone has read before goes on where he stopped.
         let start = ring.consumer_position().load(Ordering::Acquire);
@@ -82,12 +85,17 @@ impl Ring {
     // with the store-release in __bpf_ringbuf_reserve (`smp_store_release(&rb->producer_pos, new_prod_pos)`), so that the
     // headers up to there are initialised.
     pub(crate) fn window(&self) -> Window<'_> {
-        let produced = self.producer_position().load(Ordering::Acquire);
+        let produced = self.producer_position().load(Ordering::Acquire).min(self.end.get());
         let position = self.position.get();
         let start = (position & (self.size - 1)) as usize;
         // SAFETY: start is below size, so the address lies within the mapping's data pages, which follow its first page.
         let base = unsafe { self.producer.base().add(self.page as usize + start) };
         Window::of_ring(base, (produced - position).min(self.size) as usize)
+    }
+
+    // What is reserved from now on is not read.
+    pub(crate) fn end_here(&self) {
+        self.end.set(self.producer_position().load(Ordering::Acquire));
     }
 
     pub(crate) fn advance(&self, bytes: usize) {

@@ -7,7 +7,7 @@ pub(crate) mod pump;
 pub(crate) mod replay;
 mod source;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,15 +16,18 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
+use self::pump::Pump;
 use self::source::{Drained, Queue, Source};
 use crate::error::{Error, Result};
 use crate::record::plan::Plan;
 use crate::sys::poll::{EventFd, Woken, wait};
-use crate::sys::process;
+use crate::sys::{bpf, process};
 
 // How long events gather in the ring between two looks. Looking more often chases the producers: every look takes cache
 // lines from them (measured: twice the cost at full rate).
 const GATHER: Duration = Duration::from_millis(1);
+// However small the ring and however short the latency that was asked for.
+const LEAST_GATHER: Duration = Duration::from_micros(50);
 // A ring without a new event for so long is left to epoll; before, its producers are spared the wake-up.
 const LINGER: Duration = Duration::from_millis(10);
 // The longest time without a look: programs may ask the kernel not to wake us.
@@ -43,6 +46,7 @@ pub(crate) struct Policy {
 pub(crate) struct Stream {
     id: u64,
     process: u32,
+    map_id: u32,
     policy: Policy,
     schema: SchemaRef,
     state: Mutex<State>,
@@ -122,10 +126,30 @@ pub(crate) struct Wanted<'a> {
     pub(crate) until: Option<BorrowedFd<'a>>,
 }
 
+impl Policy {
+    // How long events gather in the ring; looking without a pause would take a CPU.
+    fn gather(&self) -> Duration {
+        self.max_latency.clamp(LEAST_GATHER, GATHER)
+    }
+}
+
+// The maps that streams of this process read, with the process: a forked child's are others.
+fn readers() -> MutexGuard<'static, BTreeSet<(u32, u32)>> {
+    static READERS: Mutex<BTreeSet<(u32, u32)>> = Mutex::new(BTreeSet::new());
+    READERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Stream {
     pub(crate) fn open(map: OwnedFd, plan: Plan, policy: Policy) -> Result<Arc<Self>> {
         static ID: AtomicU64 = AtomicU64::new(1);
         let schema = Arc::clone(&plan.schema);
+        let map_id = bpf::map_info(map.as_fd()).map_err(Error::kernel("cannot look at the map"))?.id;
+        if readers().contains(&(process::id(), map_id)) {
+            return Err(Error::Stream(
+                "this ring buffer has a reader already, and each event can be read once; close that stream first"
+                    .into(),
+            ));
+        }
         let source = Source::open(map.as_fd(), plan, policy.max_rows)?;
         let limit = if policy.background { (QUEUE_BYTES / source.slab_size()).max(2) } else { 0 };
         let now = Instant::now();
@@ -141,7 +165,7 @@ impl Stream {
             looked: now,
             emptied: now,
             active: now,
-            gather: GATHER.min(policy.max_latency),
+            gather: policy.gather(),
             full: false,
             oldest: now,
             statistics: Statistics::default(),
@@ -149,6 +173,7 @@ impl Stream {
         let stream = Arc::new(Self {
             id: ID.fetch_add(1, Ordering::Relaxed),
             process: process::id(),
+            map_id,
             policy,
             schema,
             state: Mutex::new(state),
@@ -157,6 +182,7 @@ impl Stream {
         if stream.policy.background {
             pump::current()?.add(&stream, map.as_fd())?;
         }
+        readers().insert((stream.process, map_id));
         Ok(stream)
     }
 
@@ -190,22 +216,31 @@ impl Stream {
     // Gives the next batch to the reader. Called without the GIL.
     pub(crate) fn next(&self, wanted: &Wanted<'_>) -> Result<Next> {
         let mut last_look = false;
+        let mut slept = false;
         loop {
             let mut state = self.lock()?;
             let now = Instant::now();
             let expired = wanted.deadline.is_some_and(|deadline| now >= deadline);
+            if slept && !state.is_over() {
+                self.notify.clear();
+            }
             // An idle ring is looked at by the reader itself, once: a program that wakes nobody loses no time.
+            let idle = state.phase == Phase::Idle;
             let look = if self.policy.background {
-                state.phase == Phase::Idle && now >= state.looked + GATHER
+                idle && now >= state.looked + GATHER
             } else {
-                now >= state.due && state.ready(&self.policy, wanted.least, now).is_none()
+                (idle || now >= state.due) && state.ready(&self.policy, wanted.least, now).is_none()
             };
             if look || (expired && !last_look) {
                 last_look = expired;
-                let idle = state.phase == Phase::Idle;
-                self.look(&mut state, now);
-                if idle && self.policy.background && state.phase == Phase::Hot {
-                    pump::current()?.wake();
+                let after = self.look(&mut state, now);
+                if self.policy.background {
+                    let pump = pump::current()?;
+                    match (&state.map, after) {
+                        (Some(map), After::Arm) => pump.arm(map.as_fd(), self.id),
+                        _ if idle && state.phase == Phase::Hot => pump.wake(),
+                        _ => {}
+                    }
                 }
             }
             if let Some(batch) = state.take_ready(&self.policy, wanted, now, expired)? {
@@ -226,14 +261,17 @@ impl Stream {
             if let Some(deadline) = wanted.deadline {
                 until = until.min(deadline);
             }
-            state.waiting = Some(wanted.least);
+            if wanted.least <= 1 && state.gathered() > 0 {
+                until = until.min(state.oldest + self.policy.max_latency);
+            }
+            state.waiting = Some(state.waiting.map_or(wanted.least, |least| least.min(wanted.least)));
             // The pump waits for an idle ring, or else the reader.
             let ring = if state.phase == Phase::Idle && !self.policy.background { state.map.clone() } else { None };
             drop(state);
-            match self.sleep(until.saturating_duration_since(now), ring.as_deref(), wanted.until)? {
-                Some(next) => return Ok(next),
-                None => self.notify.clear(),
+            if let Some(next) = self.sleep(until.saturating_duration_since(now), ring.as_deref(), wanted.until)? {
+                return Ok(next);
             }
+            slept = true;
         }
     }
 
@@ -253,15 +291,15 @@ impl Stream {
         Ok(None)
     }
 
-    // The pump's turn; `arm` lets epoll wait for the ring.
-    fn turn(&self, now: Instant, arm: impl FnOnce(BorrowedFd<'_>)) {
+    // The pump's turn.
+    fn turn(&self, now: Instant, pump: &Pump) {
         let Ok(mut state) = self.lock() else {
             return;
         };
         if self.look(&mut state, now) == After::Arm
             && let Some(map) = &state.map
         {
-            arm(map.as_fd());
+            pump.arm(map.as_fd(), self.id);
         }
         if let Some(least) = state.waiting
             && state.ready(&self.policy, least, now).is_some()
@@ -292,6 +330,9 @@ impl Stream {
         let mut state = self.lock()?;
         if matches!(state.phase, Phase::Hot | Phase::Idle) {
             let now = Instant::now();
+            if let Some(source) = &state.source {
+                source.end_here();
+            }
             state.phase = Phase::Ending { since: now };
             state.due = now;
             // Until it has ended, or the reader has to make room, or a record is still being written.
@@ -309,7 +350,7 @@ impl Stream {
     // Ends the stream at once. What was not taken stays in the count of what was received.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
         if self.is_foreign() {
-            return Ok(()); // nothing of a forked child's is open
+            return Ok(()); // the parent's, which goes on
         }
         let mut state = self.lock()?;
         if state.phase == Phase::Closed {
@@ -325,6 +366,7 @@ impl Stream {
         }
         state.queue.batches.clear();
         self.notify.signal();
+        readers().remove(&(self.process, self.map_id));
         let map = state.map.take();
         drop(state);
         if let Some(map) = map
@@ -345,11 +387,14 @@ impl State {
             return Ok(After::Nothing);
         }
         let gathered = source.gathered();
-        let Drained { events, bytes, full, busy } = source.drain(policy.max_rows, &mut self.queue)?;
+        let mut drained = Drained::default();
+        let outcome = source.drain(policy.max_rows, &mut self.queue, &mut drained);
+        let Drained { events, bytes, full, busy } = drained;
         self.statistics.received += events;
         self.statistics.bytes += bytes;
         self.statistics.wakeups += 1;
         self.statistics.cuts = source.cuts();
+        outcome?;
         if gathered == 0 || !self.queue.batches.is_empty() {
             self.oldest = self.emptied;
         }
@@ -360,7 +405,7 @@ impl State {
         }
         if full {
             // A reader that decodes on its own thread goes on at once; the pump waits for room.
-            self.due = if policy.background { now + self.gather } else { now };
+            self.due = if policy.background { now + GATHER } else { now };
             return Ok(After::Nothing);
         }
         if let Phase::Ending { since } = self.phase {
@@ -373,14 +418,14 @@ impl State {
             }
             return Ok(After::Nothing);
         }
-        if events > 0 {
+        if bytes > 0 {
             self.active = now;
         }
-        self.gather = source.pace(self.gather, GATHER.min(policy.max_latency), bytes);
+        self.gather = source.pace(self.gather, policy.gather(), bytes);
         // A record that is being written is waited for by the clock: epoll would answer at once, again and again.
         if busy || now < self.active + LINGER || !source.acknowledge() {
             self.phase = Phase::Hot;
-            let wait = if now < self.active + LINGER { self.gather } else { (now - self.active).min(IDLE) / 4 };
+            let wait = if busy { (now - self.active).min(IDLE) / 4 } else { self.gather };
             self.due = now + wait.max(self.gather);
             return Ok(After::Nothing);
         }
@@ -389,12 +434,21 @@ impl State {
         Ok(After::Arm)
     }
 
+    // Rows of the open batch.
+    fn gathered(&self) -> usize {
+        self.source.as_ref().map_or(0, Source::gathered)
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Ended | Phase::Closed)
+    }
+
     // Some when a reader who wants `least` rows need not wait any longer.
     fn ready(&self, policy: &Policy, least: usize, now: Instant) -> Option<()> {
-        let gathered = self.source.as_ref().map_or(0, Source::gathered);
+        let gathered = self.gathered();
         let late = gathered > 0 && least <= 1 && now >= self.oldest + policy.max_latency;
         let enough = gathered >= least.min(policy.max_rows).max(1);
-        let over = self.full || matches!(self.phase, Phase::Ended | Phase::Closed) || self.failure.is_some();
+        let over = self.full || self.is_over() || self.failure.is_some();
         (!self.queue.batches.is_empty() || late || enough && least > 1 || gathered >= policy.max_rows || over)
             .then_some(())
     }

@@ -17,32 +17,32 @@ pub(crate) struct Pump {
     epoll: Epoll,
     wake: EventFd,
     streams: Mutex<HashMap<u64, Arc<Stream>>>,
+    started: Mutex<bool>,
     // The pump of a process that was forked from this one.
     child: OnceLock<Box<Self>>,
 }
 
 const WAKE: u64 = 0; // streams count from 1
 
+const FAILED: &str = "cannot start the pump thread";
+
 static FIRST: OnceLock<Box<Pump>> = OnceLock::new();
 
 // This process's pump, started when it is first asked for. A forked child has no thread of its parent's, so it gets a
 // pump of its own; the parent's stays where it is, untouched, and no lock is taken that the fork may have frozen.
 pub(crate) fn current() -> Result<&'static Pump> {
-    let failed = "cannot start the pump thread";
     let mut place = &FIRST;
     loop {
         match place.get() {
-            Some(pump) if pump.process == process::id() => return Ok(pump),
+            Some(pump) if pump.process == process::id() => {
+                pump.start()?;
+                return Ok(pump);
+            }
             Some(pump) => place = &pump.child,
             None => {
-                let pump = Box::new(Pump::new().map_err(Error::kernel(failed))?);
+                let pump = Box::new(Pump::new().map_err(Error::kernel(FAILED))?);
                 // Another thread may be faster: then its pump is the one.
-                if place.set(pump).is_ok()
-                    && let Some(pump) = place.get()
-                {
-                    let thread = thread::Builder::new().name("fastbpf-pump".into());
-                    thread.spawn(|| pump.run()).map_err(Error::kernel(failed))?;
-                }
+                let _ = place.set(pump);
             }
         }
     }
@@ -53,7 +53,30 @@ impl Pump {
         let epoll = Epoll::new()?;
         let wake = EventFd::new()?;
         epoll.add_always(wake.as_fd(), WAKE)?;
-        Ok(Self { process: process::id(), epoll, wake, streams: Mutex::new(HashMap::new()), child: OnceLock::new() })
+        Ok(Self {
+            process: process::id(),
+            epoll,
+            wake,
+            streams: Mutex::new(HashMap::new()),
+            started: Mutex::new(false),
+            child: OnceLock::new(),
+        })
+    }
+
+    // Starts the thread, once; where there was none to be had, the next stream tries again.
+    fn start(&'static self) -> Result<()> {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*started {
+            let thread = thread::Builder::new().name("fastbpf-pump".into());
+            thread.spawn(|| self.run()).map_err(Error::kernel(FAILED))?;
+            *started = true;
+        }
+        Ok(())
+    }
+
+    // Lets epoll wait for a stream's ring. One that is being closed may have left the set.
+    pub(super) fn arm(&self, map: BorrowedFd<'_>, id: u64) {
+        let _ = self.epoll.arm(map, id);
     }
 
     pub(super) fn add(&self, stream: &Arc<Stream>, map: BorrowedFd<'_>) -> Result<()> {
@@ -82,7 +105,7 @@ impl Pump {
             let streams: Vec<Arc<Stream>> = self.streams().values().cloned().collect();
             let due = streams.iter().filter_map(|stream| stream.due()).min();
             let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
-            // An epoll set that cannot be waited for leaves the clock, which is enough.
+            // Nothing but a lack of memory makes this fail, and then the streams are looked at all the same.
             let _ = wait(&[self.epoll.as_fd()], timeout);
             let ready = self.epoll.ready().unwrap_or_default();
             if ready.contains(&WAKE) {
@@ -92,8 +115,7 @@ impl Pump {
             for stream in streams {
                 let is_due = stream.due().is_some_and(|due| due <= now);
                 if is_due || ready.contains(&stream.id()) {
-                    // A stream that is being closed may have left the set.
-                    stream.turn(now, |map| drop(self.epoll.arm(map, stream.id())));
+                    stream.turn(now, self);
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 
+use super::LEAST_GATHER;
 use crate::error::{Error, Result};
 use crate::record::block::{Block, CAPACITY};
 use crate::record::columns::Columns;
@@ -74,7 +75,8 @@ impl Source {
     }
 
     // Reads one window: what was there when it began. Full batches go to the queue as long as it has room.
-    pub(super) fn drain(&mut self, max_rows: usize, queue: &mut Queue) -> Result<Drained> {
+    // What was done before an error stands in `drained` too.
+    pub(super) fn drain(&mut self, max_rows: usize, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
         if self.clocks_taken.elapsed() > CLOCKS {
             self.clocks = Offsets::now();
             self.clocks_taken = Instant::now();
@@ -83,7 +85,6 @@ impl Source {
         let window = ring.window();
         let mut cursor = Cursor::new();
         let mut block = Block::new();
-        let mut drained = Drained::default();
         let every = ACKNOWLEDGE.min(ring.size() / 8);
         // The tail of the column buffers took less than the rows would have.
         let mut tail_full = false;
@@ -106,10 +107,13 @@ impl Source {
                 }
             }
             drained.events += written as u64;
+            drained.bytes += (cursor.at - before.at) as u64;
             ring.advance(cursor.at - before.at);
-            // The last record stays unacknowledged: a producer then sees that nobody waits, and wakes nobody.
-            if ring.unacknowledged() >= every {
-                ring.acknowledge(cursor.last);
+            // The last record stays unacknowledged: a producer then sees that nobody waits, and wakes nobody. It does so
+            // after an empty look too. A record that takes much of the ring is given back.
+            let keep = if cursor.last <= every { cursor.last } else { 0 };
+            if cursor.at > 0 && ring.unacknowledged() >= every {
+                ring.acknowledge(keep);
             }
             match stop {
                 _ if tail_full => {}
@@ -127,22 +131,27 @@ impl Source {
                 }
             }
         }
-        drained.bytes = cursor.at as u64;
-        ring.acknowledge(cursor.last);
-        Ok(drained)
+        if cursor.at > 0 {
+            ring.acknowledge(if cursor.last <= every { cursor.last } else { 0 });
+        }
+        Ok(())
     }
 
     // How long to let events gather: less when they take more than a quarter of the ring meanwhile.
     pub(super) fn pace(&self, gather: Duration, most: Duration, bytes: u64) -> Duration {
         let quarter = self.ring.size() as u64 / 4;
-        let least = Duration::from_micros(50).min(most);
         if bytes > quarter {
-            (gather / 2).max(least)
+            (gather / 2).max(LEAST_GATHER)
         } else if bytes < quarter / 4 {
             (gather * 2).min(most)
         } else {
             gather
         }
+    }
+
+    // Nothing that is written from now on will be read.
+    pub(super) fn end_here(&self) {
+        self.ring.end_here();
     }
 
     // True when nothing is left and the next event will wake us.

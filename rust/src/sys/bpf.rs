@@ -121,15 +121,8 @@ pub(crate) struct LoadRefused {
 
 // Loads without a log; when that fails, again with one, in growing buffers, to learn why.
 pub(crate) fn prog_load(program: &ProgramDefinition<'_>) -> Result<OwnedFd, LoadRefused> {
-    let first = match load_once(program, &mut []) {
-        Ok(fd) => return Ok(fd),
-        Err(error) => error,
-    };
-    // The verifier did not run: a log would be empty, and on some kernels asking for it changes the error.
-    if matches!(first.raw_os_error(), Some(libc::EPERM | libc::E2BIG | libc::EBADF)) {
-        let mut log = vec![0; 1 << 16];
-        let _ = load_once(program, &mut log);
-        return Err(LoadRefused { error: first, log: until_nul(log) });
+    if let Ok(fd) = load_once(program, &mut []) {
+        return Ok(fd);
     }
     let mut size = 1 << 16;
     loop {

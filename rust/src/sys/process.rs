@@ -1,5 +1,6 @@
 //! The process itself: who it is, a child that joins a trace before its first instruction, and RCU grace periods.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -18,7 +19,7 @@ pub(crate) fn wait_for_running_programs() {
 }
 
 // Starts a command that runs `program` once in the child before it executes, so that the program sees who the child is.
-pub(crate) fn spawn_after_test_run(command: &[String], program: BorrowedFd<'_>) -> io::Result<Child> {
+pub(crate) fn spawn_after_test_run(command: &[OsString], program: BorrowedFd<'_>) -> io::Result<Child> {
     let (name, arguments) = command.split_first().ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     let fd = program.as_raw_fd();
     let mut command = Command::new(name);
@@ -42,8 +43,8 @@ pub(crate) fn pidfd(child: &Child) -> io::Result<OwnedFd> {
 
 // A descriptor that Python hands in by its number: valid as long as the object that owns it, which the caller holds.
 pub(crate) fn borrow<'a>(fd: RawFd) -> BorrowedFd<'a> {
-    // SAFETY: a number that names no descriptor makes syscalls fail with EBADF and nothing else; -1 is refused before.
-    unsafe { BorrowedFd::borrow_raw(fd.max(0)) }
+    // SAFETY: a number that names no descriptor makes syscalls fail with EBADF and nothing else; only -1 is not allowed.
+    unsafe { BorrowedFd::borrow_raw(if fd < 0 { RawFd::MAX } else { fd }) }
 }
 
 pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
