@@ -146,6 +146,9 @@ class RingStream:
     def statistics(self) -> tuple[int, int, int, int, int, int]:
         """(received, delivered, bytes, batches, wakeups, cuts)."""
 
+    def hold(self, held: bool) -> None:
+        """While held, reads what is in the ring now, and nothing that comes later."""
+
     def stop(self) -> None:
         """Nothing more is written: what is there is read to the end."""
 

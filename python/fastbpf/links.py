@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Self
 
     from fastbpf import _native
 
-__all__ = ["Link", "close_all"]
+__all__ = ["Link"]
 
 
 class Link:
@@ -46,12 +44,3 @@ class Link:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def close_all(links: Iterable[Link]) -> None:
-    """Detaches them all at once: for each tracepoint the kernel waits until nobody runs there any more."""
-    threads = [Thread(target=link.close) for link in links]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MMAPABLE", "Map", "MapSpec", "possible_cpus"]
 
-# enum bpf_map_type, include/uapi/linux/bpf.h
-_TYPES: Final = {"hash": 1, "array": 2, "percpu_array": 6, "ringbuf": 27}
+# enum bpf_map_type, include/uapi/linux/bpf.h, in its order
+_NAMES: Final = """
+unspec hash array prog_array perf_event_array percpu_hash percpu_array stack_trace cgroup_array lru_hash
+lru_percpu_hash lpm_trie array_of_maps hash_of_maps devmap sockmap cpumap xskmap sockhash cgroup_storage
+reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash struct_ops ringbuf inode_storage
+task_storage bloom_filter user_ringbuf cgrp_storage arena insn_array
+"""
+_TYPES: Final = {name: _NAMES.split().index(name) for name in ("hash", "array", "percpu_array", "ringbuf")}
 
 MMAPABLE: Final = 1 << 10  # BPF_F_MMAPABLE: an array's values can be mapped into memory (5.5)
 
@@ -61,11 +67,12 @@ class MapSpec:
     __bpf_map__ = True
 
     def __post_init__(self) -> None:
-        if self.type not in _TYPES:
-            near = get_close_matches(self.type, _TYPES)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_TYPES)}"
-            raise LayoutError(f"there is no map type {self.type!r}; {hint}")
+        _check_type(self.type)
         check_name(self.name)
+        for what in ("max_entries", "flags"):
+            number = getattr(self, what)
+            if isinstance(number, bool) or not isinstance(number, int):
+                raise LayoutError(f"{what}={number!r}: give a whole number")
         if self.type == "ringbuf":
             if self.key is not None or self.value is not None:
                 raise LayoutError("a ring buffer has no key and no value; give its records' layout to fb.RingBuffer")
@@ -161,7 +168,10 @@ class Map(MutableMapping[Any, Any]):
         _, layout = self._layouts()
         if self.spec.type == "percpu_array":
             stride = layout.size + -layout.size % 8
-            data = b"".join(_pack(layout, one).ljust(stride, b"\0") for one in value)
+            values = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else None
+            if values is None or len(values) != possible_cpus():
+                raise LayoutError(f"{value!r}: give a list of {possible_cpus()} values, one for each possible CPU")
+            data = b"".join(_pack(layout, one).ljust(stride, b"\0") for one in values)
         else:
             data = _pack(layout, value)
         try:
@@ -196,6 +206,16 @@ class Map(MutableMapping[Any, Any]):
 
     def _key(self, key: Any) -> bytes:
         return _pack(self._layouts()[0], key)
+
+
+def _check_type(name: object) -> None:
+    if name in list(_TYPES):
+        return
+    there = f"there are {', '.join(_TYPES)}"
+    if name in _NAMES.split()[1:]:
+        raise LayoutError(f"fastbpf has no {name} maps yet; {there}")
+    near = get_close_matches(str(name), _TYPES)
+    raise LayoutError(f"there is no map type {name!r}; {f'did you mean {near[0]!r}?' if near else there}")
 
 
 def _pack(layout: Layout, value: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,18 +14,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DOCTOR = "`fastbpf doctor` tells what this machine allows"
+# Said to whoever does not run it already.
+DOCTOR = "`fastbpf doctor` tells what this machine allows"
 
 
 def remedied(error: KernelError) -> KernelError:
     """The same refusal with a sentence on what to do, where there is something that helps in general."""
+    number = error.errno or 0
     remedy = {
-        errno.EPERM: f"run as root, or with CAP_BPF and CAP_PERFMON; {_DOCTOR}",
-        errno.EACCES: f"run as root, or with CAP_BPF and CAP_PERFMON; {_DOCTOR}",
-        errno.ENOSYS: f"this kernel has no bpf(2), or a sandbox hides it; {_DOCTOR}",
+        errno.EPERM: f"run as root, or with CAP_BPF and CAP_PERFMON; {DOCTOR}",
+        errno.EACCES: f"run as root, or with CAP_BPF and CAP_PERFMON; {DOCTOR}",
+        errno.ENOSYS: f"this kernel has no bpf(2), or a sandbox hides it; {DOCTOR}",
         errno.ENOMEM: "ask for less: fewer entries or a smaller buffer",
-    }.get(error.errno or 0)
-    return KernelError(error.errno or 0, f"{error}; {remedy}") if remedy else error
+    }.get(number)
+    # Rust's words for it and ours become the same.
+    name = os.strerror(number)
+    cause = str(error).replace(f"{name} (os error {number})", f"{name.lower()} (errno {number})")
+    return KernelError(number, f"{cause}; {remedy}") if remedy else error
 
 
 def with_memlock(make: Callable[[], T]) -> T:

@@ -80,9 +80,10 @@ class ProgramSpec:
     license: str = "GPL"
 
     def __post_init__(self) -> None:
-        if self.type not in _TYPES:
-            near = get_close_matches(self.type, _TYPES)
-            raise LayoutError(f"there is no program type {self.type!r}; {f'did you mean {near[0]!r}?' if near else ''}")
+        if self.type not in list(_TYPES):
+            near = get_close_matches(str(self.type), _TYPES)
+            hint = f"did you mean {near[0]!r}?" if near else "there are tracepoint, raw_tracepoint, xdp and others"
+            raise LayoutError(f"there is no program type {self.type!r}; {hint}")
         if not isinstance(self.code, Code):
             object.__setattr__(self, "code", assemble(self.code))
         check_name(self.name)
@@ -143,6 +144,11 @@ class Program:
 
     def __repr__(self) -> str:
         return f"<fastbpf.Program {self.spec.name or '(no name)'}: {self.spec.type}>"
+
+    @property
+    def id(self) -> int:
+        """The kernel's number for this program, as bpftool shows it."""
+        return self.info.id
 
     @property
     def info(self) -> ProgramInfo:

@@ -8,9 +8,12 @@ import time
 import weakref
 from collections import deque
 from contextlib import suppress
+from numbers import Integral, Real
+from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastbpf.errors import KernelError, LayoutError, StreamError
+from fastbpf.maps import Map
 from fastbpf.privileges import remedied
 from fastbpf.record import Struct
 
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fastbpf import _native
-    from fastbpf.maps import Map
 
 __all__ = ["RingBuffer", "Stats", "Stream", "Taken"]
 
@@ -51,7 +53,8 @@ class Stats(NamedTuple):
 class Stream:
     """An endless source of `pyarrow.RecordBatch`es. Iterate it, `read` a table, or `take` a bounded Arrow stream.
 
-    Closing is safe from another thread: a reader that waits gets `StreamError` at once.
+    `ended` is true once a reader has come to the end: everything that happened before `stop` was given. Closing is safe
+    from another thread: a reader that waits gets `StreamError` at once.
     """
 
     def __init__(self, native: _native.RingStream, max_rows: int) -> None:
@@ -60,6 +63,8 @@ class Stream:
         # Batches that an interrupted read had taken: they come first again.
         self._returned: deque[_native.RecordBatch] = deque()
         self._closed = False
+        # Held while this is stopped or closed, so that nobody sees it half done; never while a reader waits.
+        self._lock = RLock()
         # A descriptor whose readiness ends the stream: a traced command's.
         self._until: int | None = None
         self.ended = False
@@ -80,8 +85,9 @@ class Stream:
     @property
     def stats(self) -> Stats:
         """Where the events went so far; final after `close`."""
-        received, delivered, size, batches, wakeups, cut = self._native.statistics()
-        lost, missed = self._lost(), self._missed()
+        with self._lock:
+            received, delivered, size, batches, wakeups, cut = self._native.statistics()
+            lost, missed = self._lost(), self._missed()
         return Stats(received, delivered, received - delivered, lost, missed, 0, cut, size, batches, wakeups)
 
     def __enter__(self) -> Self:
@@ -152,30 +158,47 @@ class Stream:
     ) -> Iterator[_native.RecordBatch]:
         deadline = None if seconds is None else time.monotonic() + seconds
         left = sys.maxsize if rows is None else rows
-        while left > 0:
-            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-            batch = self.next_batch(timeout, least=min(left, self._max_rows), most=left)
-            if batch is None:
-                return
-            left -= len(batch)
-            if keep is None:
-                yield batch
-            else:
-                keep(batch)
+        timeout = seconds
+        try:
+            while left > 0:
+                if deadline is not None and timeout != 0.0:
+                    timeout = max(0.0, deadline - time.monotonic())
+                    if timeout == 0.0:
+                        # What happened by now is read to its end; events go on happening, and do not belong to it.
+                        self._native.hold(True)
+                batch = self.next_batch(timeout, least=min(left, self._max_rows), most=left)
+                if batch is None:
+                    return
+                left -= len(batch)
+                if keep is None:
+                    yield batch
+                else:
+                    keep(batch)
+        finally:
+            self._native.hold(False)
 
     def stop(self) -> None:
         """Ends the input: programs of this stream are detached. What happened before can still be read, to the end."""
-        self._detach()
-        self._native.stop()
+        with self._lock:
+            self._detach()
+            self._native.stop()
 
     def close(self) -> None:
-        """Ends the stream: detaches, counts what was not read, frees the buffers. A second time does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self._detach()
-        self._native.close()
-        self._settle()
+        """Ends the stream: detaches, counts what was not read, frees the buffers. A second time does nothing.
+
+        After an interruption it does what was left.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                self._detach()
+            finally:
+                try:
+                    self._native.close()
+                finally:
+                    self._settle()
+            self._closed = True
 
     def __arrow_c_schema__(self) -> object:
         return self._native.__arrow_c_schema__()
@@ -200,7 +223,9 @@ class Stream:
         pass
 
     def _forget(self) -> None:
-        # In a forked child, which has nothing to close: lets go of what would keep the parent's programs attached.
+        # In a forked child, which has nothing to close: lets go of what would keep the parent's programs attached. A
+        # thread that is not there any more may have held the lock.
+        self._lock = RLock()
         self._closed = True
 
 
@@ -252,12 +277,12 @@ class RingBuffer(Stream):
     ) -> None:
         from fastbpf import _native
 
-        if not issubclass(record, Struct):
+        if not isinstance(ring, Map):
+            raise TypeError(f"load the program or create() the map first: a stream reads a Map, not {ring!r}")
+        if Struct not in getattr(record, "__mro__", ()):
             raise LayoutError(f"a record's layout is a Struct, not {record!r}")
-        if max_rows < 1 or max_rows > 1 << 24:
-            raise ValueError(f"max_rows={max_rows}: a batch has from 1 to {1 << 24} rows")
-        if not 0 <= max_latency <= 3600:
-            raise ValueError(f"max_latency={max_latency}: give seconds, from 0 to 3600")
+        check_whole(max_rows, 1, 1 << 24, f"max_rows={max_rows!r}: a batch has from 1 to {1 << 24} rows")
+        _check_seconds(max_latency, 3600, f"max_latency={max_latency!r}: give seconds, from 0 to 3600")
         # The counter's map while this is open, what it said afterwards: the map may go, and count for others.
         self._counter = lost
         self._counted: int | None = None
@@ -289,10 +314,26 @@ def _to_pyarrow(batch: _native.RecordBatch) -> pa.RecordBatch:
 def _check_bounds(seconds: float | None, rows: int | None) -> None:
     if seconds is None and rows is None:
         raise ValueError("a stream has no end: say how much of it, seconds=5 or rows=1000")
-    if seconds is not None and not 0 <= seconds < float("inf"):
-        raise ValueError(f"seconds={seconds!r}: give a number that is not negative")
-    if rows is not None and rows < 0:
-        raise ValueError(f"rows={rows!r}: give a number that is not negative")
+    if seconds is not None:
+        _check_seconds(seconds, sys.float_info.max, f"seconds={seconds!r}: give a number that is not negative")
+    if rows is not None:
+        check_whole(rows, 0, sys.maxsize, f"rows={rows!r}: give a whole number from 0 to {sys.maxsize}")
+
+
+def check_whole(value: object, least: int, most: int, told: str) -> None:
+    """Refuses, in the words `told`, what is no whole number of the range."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(told)
+    if not least <= int(value) <= most:
+        raise ValueError(told)
+
+
+def _check_seconds(value: Any, most: float, told: str) -> None:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number:
+        raise TypeError(told)
+    if not 0 <= value <= most:
+        raise ValueError(told)
 
 
 _streams: weakref.WeakSet[Stream] = weakref.WeakSet()
@@ -300,7 +341,9 @@ _streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 
 def _in_child() -> None:
     for stream in list(_streams):
-        stream._forget()
+        # Whatever is wrong with one, the others are let go too.
+        with suppress(Exception):
+            stream._forget()
 
 
 os.register_at_fork(after_in_child=_in_child)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fastbpf.asm import assemble, exit_, mov, r0
 from fastbpf.errors import Error, KernelError
 from fastbpf.maps import MapSpec
+from fastbpf.privileges import DOCTOR
 from fastbpf.probes import tracefs
 from fastbpf.programs import ProgramSpec
 from fastbpf.record import u64
@@ -77,7 +78,7 @@ def _tried(name: str, work: Callable[[], str], *, needed: bool = True) -> Check:
     try:
         return Check(name, True, work(), needed=needed)
     except Error as error:
-        cause, _, remedy = str(error).partition("; ")
+        cause, _, remedy = str(error).removesuffix(f"; {DOCTOR}").partition("; ")
         if isinstance(error, KernelError) and error.errno in {errno.EPERM, errno.ENOSYS} and _seccomp():
             remedy = f"{remedy}; a seccomp filter is set (as containers do): allow bpf(2) and perf_event_open(2) in it"
         return Check(name, False, cause, remedy, needed)

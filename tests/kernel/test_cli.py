@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +76,7 @@ def attached(process):
 
 def summary(stderr):
     """(rows, lost) of the last line."""
-    found = re.search(r"fastbpf: ([\d,]+) rows.*, ([\d,]+) lost, (?:[\d,]+|unknown) missed, ([\d,]+) cut", stderr)
+    found = re.search(r"fastbpf: ([\d,]+) rows?.*, ([\d,]+) lost, (?:[\d,]+|unknown) missed, ([\d,]+) cut", stderr)
     assert found, stderr
     return tuple(int(number.replace(",", "")) for number in found.groups()[:2])
 
@@ -136,10 +137,11 @@ def test_the_first_row_comes_soon():
     assert min(once() for _ in range(5)) < 0.5
 
 
-def test_a_terminal_gets_a_table():
+def on_a_terminal(*arguments):
+    """What a terminal is sent."""
     master, slave = pty.openpty()
     try:
-        with started("trace", BUSY, "-f", "ts,pid,id", "--for", "1s", stdout=slave, stdin=slave) as process:
+        with started(*arguments, stdout=slave, stdin=slave, stderr=slave) as process:
             os.close(slave)
             text = ""
             while select.select([master], [], [], 20)[0]:
@@ -148,14 +150,30 @@ def test_a_terminal_gets_a_table():
                 except OSError:  # EIO: the other side is closed
                     break
             assert process.wait(20) == 0
-            assert summary(process.stderr.read())[0] > 0
     finally:
         os.close(master)
+    return text
+
+
+def test_a_terminal_gets_a_table():
+    text = on_a_terminal("trace", BUSY, "-f", "ts,pid,id", "--for", "1s")
+    assert summary(text)[0] > 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     assert re.search(r"ts\s+pid\s+id", text)
     assert re.search(r"\d\d:\d\d:\d\d\.\d{6}", text)
     assert "rows" in text
     assert "lost" in text
+
+
+@pytest.mark.parametrize("into", [[], ["-o", "a.parquet"]])
+def test_a_terminal_keeps_what_the_command_says(into, tmp_path):
+    into = [str(tmp_path / part) if "." in part else part for part in into]
+    script = "printf 'begun'; sleep 0.7; echo ' and done'; sleep 0.7; cat /etc/hostname"
+    text = on_a_terminal("trace", OPENAT, "-f", "ts,filename", *into, "--", "sh", "-c", script)
+    assert text.startswith(f"begun and done\r\n{Path('/etc/hostname').read_text().strip()}\r\n")
+    assert not re.search(r"\x1b\[[0-9;]*[A-HJKSTf]", text)  # nothing moves the cursor or erases
+    assert bool(re.search(r"\d\d:\d\d:\d\d\.\d{6} +/etc/hostname", text)) == (not into)
+    assert summary(text)[0] > 0
 
 
 # How it ends
@@ -184,6 +202,62 @@ def test_a_signal_ends_it_while_the_reader_stalls():
         time.sleep(0.5)  # nobody reads: the pipe is full now
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGTERM])
+def test_a_stalled_reader_gets_whole_lines_and_the_rest_is_counted(number):
+    busy = [sys.executable, "-c", "import os\nwhile True: os.getppid()"]
+    bound = [] if number else ["--for", "500ms"]
+    with started("trace", BUSY, *bound, "--", *busy) as process:
+        attached(process)
+        time.sleep(0.5)  # nobody reads
+        if number:
+            process.send_signal(number)
+        assert process.wait(20) == 0
+        lines = process.stdout.read().splitlines(keepends=True)
+        told = process.stderr.read()
+    assert all(line.endswith("}\n") and json.loads(line) for line in lines)
+    assert summary(told)[0] == len(lines) > 0
+    assert re.search(r", [1-9][\d,]* not written", told)
+
+
+# Elsewhere the number of a process is not the one that -p takes.
+outermost = pytest.mark.skipif(
+    Path("/proc/self/ns/pid").stat().st_ino != 0xEFFFFFFC, reason="needs the initial pid namespace"
+)
+
+
+@outermost
+def test_the_end_of_the_process_ends_it():
+    with subprocess.Popen(["sleep", "1000"]) as sleep, started("trace", OPENAT, "-p", sleep.pid) as process:
+        attached(process)
+        assert process.poll() is None
+        sleep.kill()
+        assert process.wait(20) == 0
+        assert summary(process.stderr.read()) == (0, 0)
+
+
+@outermost
+def test_a_process_that_there_is_not():
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    done = run("trace", BUSY, "-p", gone.pid)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"there is no process {gone.pid}; ps -e lists" in done.stderr
+
+
+@outermost
+def test_a_thread_is_no_process():
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    try:
+        done = run("trace", BUSY, "-p", thread.native_id)
+    finally:
+        end.set()
+        thread.join()
+    assert done.returncode == 2
+    assert f"--where 'tid == {thread.native_id}'" in done.stderr
 
 
 def test_a_reader_that_leaves_ends_it():
@@ -243,8 +317,13 @@ def test_a_full_disk_fails_with_a_whole_file(tmp_path):
         (["trace", "tracepoint:sched:sched_swich"], "did you mean tracepoint:sched:sched_switch"),
         (["trace", "nonsense"], "tracepoint:CATEGORY:NAME"),
         (["trace", OPENAT, "-f", "pid,filenam"], "'filename'"),
-        (["trace", OPENAT, "--where", "pid = 1"], "pid = 1"),
-        (["trace", OPENAT, "--where", "pod == 1"], "'pid'"),
+        (["trace", OPENAT, "--where", "pid = 1"], "invalid syntax; compare with ==\npid = 1\n"),
+        (["trace", OPENAT, "--where", "pod == 1"], "no field 'pod'; did you mean 'pid'? The fields are ts, pid, tid, "),
+        (["trace", OPENAT, "--where", "pod == 1"], "comm, cgroup, dfd, filename, flags, mode\n"),
+        (
+            ["trace", "t:sched:sched_wakeup", "--where", "x == 1"],
+            "comm, cgroup, args.comm, args.pid, prio, target_cpu\n",
+        ),
         (["trace", OPENAT, "--for", "soon"], "write 500ms, 5s"),
         (["trace", OPENAT, "--buffer", "big"], "8MiB"),
         (["trace", OPENAT, "-o", "a.xlsx"], ".parquet"),
@@ -304,6 +383,10 @@ def test_doctor_tells_what_to_do():
     problems = [line for line in done.stdout.splitlines() if " problem " in line]
     assert {line.split("  ")[0] for line in problems} >= {"capabilities", "bpf(2)", "ring buffer", "tracefs"}
     assert all("; " in line for line in problems)
+    assert "fastbpf doctor" not in done.stdout  # which runs already
+    told = {line for line in problems if "ermitted" in line}
+    assert told
+    assert all("operation not permitted (errno 1); run as root" in line for line in told)
     assert done.stdout.endswith("tracing does not work\n")
 
 

@@ -6,6 +6,8 @@ import os
 import platform
 import signal
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from tests.kernel.producers import Child
@@ -141,6 +143,42 @@ def test_a_signal_ends_the_command():
         trace.read(seconds=30)
         assert trace.ended
         assert trace.command.returncode == -signal.SIGTERM
+
+
+def test_a_command_that_has_ended_is_reaped():
+    with fb.trace(OPEN, command=["true"]) as trace:
+        trace.read(seconds=30)
+        assert trace.ended
+        assert not Path(f"/proc/{trace.command.pid}").exists()
+    assert trace.command.returncode == 0
+
+
+def test_closing_ends_the_command():
+    with fb.trace(OPEN, command=["sleep", "1000"]) as trace:
+        assert trace.command.returncode is None
+    assert not Path(f"/proc/{trace.command.pid}").exists()
+    assert trace.command.returncode == -signal.SIGTERM
+
+
+def test_closing_does_not_wait_for_ever():
+    with fb.trace(OPEN, command=["sh", "-c", "trap '' TERM; exec sleep 1000"]) as trace:
+        comm = Path(f"/proc/{trace.command.pid}/comm")
+        while comm.read_text() != "sleep\n":
+            time.sleep(0.01)
+        began = time.monotonic()
+        trace.close()
+        assert time.monotonic() - began < 3
+        assert trace.command.returncode is None
+        os.kill(trace.command.pid, signal.SIGKILL)
+        while trace.command.returncode is None:
+            time.sleep(0.01)
+    assert trace.command.returncode == -signal.SIGKILL
+
+
+def test_a_command_may_be_a_path():
+    rows, trace = follow(OPEN, "filename", command=[Path("/bin/cat"), b"/dev/null", Path("/nowhere/2")])
+    assert {"/dev/null", "/nowhere/2"} <= {row["filename"] for row in rows}
+    assert trace.command.returncode == 1
 
 
 @pytest.mark.parametrize("background", [False, True])

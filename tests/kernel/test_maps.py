@@ -109,6 +109,9 @@ def test_values_of_each_processor(kind, value):
         map[3] = [value, *[nothing] * (possible_cpus() - 1)]
         assert map[3] == [value, *[nothing] * (possible_cpus() - 1)]
         assert map[2] == [nothing] * possible_cpus()
+        for wrong in (1, b"", [value] * (possible_cpus() + 1), []):
+            with pytest.raises(fb.LayoutError, match=f"give a list of {possible_cpus()} values, one for each possible"):
+                map[3] = wrong
 
 
 def test_a_program_counts_on_its_own_processor():
@@ -176,6 +179,11 @@ def test_the_kernel_knows_the_map_as_it_was_described():
     ("arguments", "error", "message"),
     [
         ({"type": "hsah", "key": fb.u32, "value": fb.u32, "max_entries": 1}, fb.LayoutError, "did you mean 'hash'"),
+        ({"type": "lru_hash", "key": fb.u32, "value": fb.u32}, fb.LayoutError, "no lru_hash maps yet; there are hash"),
+        ({"type": "zzz"}, fb.LayoutError, "there are hash, array, percpu_array, ringbuf"),
+        ({"type": 3}, fb.LayoutError, "no map type 3"),
+        ({"type": "array", "value": fb.u32, "max_entries": 1.5}, fb.LayoutError, "max_entries=1.5: give a whole"),
+        ({"type": "ringbuf", "max_entries": "4096"}, fb.LayoutError, "max_entries='4096': give a whole"),
         ({"type": "hash", "key": fb.u32, "value": fb.u32}, fb.LayoutError, "max_entries=0"),
         ({"type": "hash", "value": fb.u32, "max_entries": 1}, fb.LayoutError, "the key of a hash map"),
         ({"type": "hash", "key": fb.u32, "max_entries": 1}, fb.LayoutError, "the value of a hash map"),

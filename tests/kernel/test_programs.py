@@ -107,6 +107,7 @@ def test_what_the_kernel_knows_of_a_program():
         )
         assert info.id == int(fdinfo["prog_id"])
         assert info.tag == fdinfo["prog_tag"].strip()
+        assert program.id == info.id
         assert program_exists(info.id)
 
 
@@ -251,8 +252,16 @@ def test_a_wrong_probe_is_refused(kind, probe, message):
 def test_an_unknown_type_names_the_nearest():
     with pytest.raises(fb.LayoutError, match="did you mean 'tracepoint'"):
         fb.ProgramSpec("tracepiont", assemble(mov(r0, 0), exit_()))
+    with pytest.raises(fb.LayoutError, match="no program type 'zzz'; there are tracepoint, raw_tracepoint, xdp"):
+        fb.ProgramSpec("zzz", assemble(mov(r0, 0), exit_()))
     with pytest.raises(fb.LayoutError, match="cannot be a name"):
         fb.ProgramSpec("xdp", assemble(mov(r0, 0), exit_()), name="a name with spaces")
+
+
+@pytest.mark.parametrize("code", [[], [exit_(), 5], [ja("nowhere")]])
+def test_bad_code_names_the_line_of_its_author(code):
+    with pytest.raises(fb.AsmError, match=rf"^{Path(__file__).name}:\d+: "):
+        fb.ProgramSpec("xdp", code)
 
 
 # Maps that code names

@@ -140,6 +140,25 @@ def test_what_cannot_be_read_is_refused(recorder):
                 read(rows=-1)
             with pytest.raises(ValueError, match="seconds=inf"):
                 read(seconds=float("inf"))
+            with pytest.raises(ValueError, match=f"rows={2**63}: give a whole number from 0 to {2**63 - 1}"):
+                read(rows=2**63)
+            for rows in ("a", 1.5, True):
+                with pytest.raises(TypeError, match=f"rows={rows!r}: give a whole number"):
+                    read(rows=rows)
+            with pytest.raises(TypeError, match="seconds='5s': give a number"):
+                read(seconds="5s")
+
+
+def test_what_cannot_be_streamed_is_refused(recorder):
+    for record in (3, dict, fb.u64):
+        with pytest.raises(fb.LayoutError, match="a record's layout is a Struct"):
+            fb.RingBuffer(recorder.ring, record)
+    for ring in (recorder.ring.spec, recorder.program, 3):
+        with pytest.raises(TypeError, match=r"load the program or create\(\) the map first"):
+            fb.RingBuffer(ring, Number)
+    for options in ({"max_rows": 1.5}, {"max_rows": "9"}, {"max_latency": "1ms"}):
+        with pytest.raises(TypeError, match="=".join(map(str, options)) + "="):
+            fb.RingBuffer(recorder.ring, Number, **options)
 
 
 # Arrow's interface
@@ -212,6 +231,70 @@ def test_stopping_wakes_a_reader_and_ends_its_iteration(recorder, background):
         reader.join(5)
         assert not reader.is_alive()
     assert seen == list(range(20))
+
+
+GETPPID = "tracepoint:syscalls:sys_enter_getppid"
+
+
+class Instead:
+    """Stands in for a link: does something else first when it is closed."""
+
+    def __init__(self, trace, first):
+        self._link, self._first = trace._links[0], first
+        trace._links[0] = self
+
+    def close(self):
+        self._first()
+        self._link.close()
+
+
+def test_closing_waits_for_another_thread_that_detaches():
+    entered, go = threading.Event(), threading.Event()
+    with Child() as child, fb.trace(GETPPID, pid=child.pid) as trace:
+        Instead(trace, lambda: (entered.set(), go.wait(20)))
+        stopper, closer = threading.Thread(target=trace.stop), threading.Thread(target=trace.close)
+        stopper.start()
+        assert entered.wait(20)
+        closer.start()
+        closer.join(0.1)
+        assert closer.is_alive()
+        # still attached: these count
+        child.getppid(7)
+        go.set()
+        stopper.join(20)
+        closer.join(20)
+        assert (trace.closed, trace.detached) == (True, True)
+        assert (trace.stats.received, trace.stats.queued, trace.stats.lost) == (7, 7, 0)
+
+
+def test_closing_that_is_interrupted_leaves_nothing():
+    def interrupt():
+        raise KeyboardInterrupt
+
+    before = everything_of_bpf()
+    trace = fb.trace(GETPPID, pid=1)
+    link = Instead(trace, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trace.close()
+    assert everything_of_bpf() == before
+    link._first = lambda: None
+    trace.close()
+    assert trace.closed
+    assert trace.stats.lost == 0
+
+
+def test_a_trace_whose_program_was_closed_first_leaves_nothing():
+    before = everything_of_bpf()
+    trace = fb.trace(GETPPID, pid=1)
+    trace.program.close()
+    trace.close()
+    assert trace.closed
+    assert everything_of_bpf() == before
+    assert (trace.stats.received, trace.stats.lost, trace.stats.missed) == (0, None, None)
+
+
+def everything_of_bpf():
+    return held("bpf"), held("perf"), mappings()
 
 
 def test_closing_frees_the_kernels_objects_while_the_stream_is_still_held():
@@ -393,6 +476,53 @@ child.__exit__()
 def test_a_forked_childs_end_leaves_the_program_attached(way):
     # soft: the child runs its exit handlers and the ends of its with statements, on what is its parent's
     assert script(FORKED_TRACE, way, cwd=ROOT) == "5 0\n"
+
+
+FORKED_IN_TROUBLE = """
+import os, signal, sys, threading
+import fastbpf as fb
+
+probe = "tracepoint:syscalls:sys_enter_getppid"
+first = fb.trace(probe, "pid", pid=os.getpid())
+try:
+    fb.trace(probe, "pid", command=[sys.argv[1]])
+except fb.KernelError as error:
+    failed = error
+second = fb.trace(probe, "pid", pid=os.getpid())
+
+# Another thread is in the middle of closing, and will never go on in the child.
+entered, go, link = threading.Event(), threading.Event(), second._links[0]
+class Slow:
+    def close(self):
+        entered.set()
+        go.wait()
+        link.close()
+second._links[0] = Slow()
+closer = threading.Thread(target=second.close)
+closer.start()
+entered.wait()
+if (fork := os.fork()) == 0:
+    signal.alarm(10)
+    for trace in (first, second):
+        trace.close()
+        try:
+            print(trace.closed, trace.stats)
+        except fb.StreamError:
+            print(trace.closed, flush=True)
+    os._exit(0)
+print(os.waitpid(fork, 0)[1])
+go.set()
+closer.join()
+first.close()
+print(first.closed, second.closed)
+"""
+
+
+def test_a_fork_copes_with_a_trace_that_failed_and_one_that_closes(tmp_path):
+    broken = tmp_path / "broken"
+    broken.write_text("#!/nowhere/interpreter\n")
+    broken.chmod(0o755)
+    assert script(FORKED_IN_TROUBLE, broken, cwd=ROOT) == "True\nTrue\n0\nTrue True\n"
 
 
 SURVIVED = """

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -311,7 +312,7 @@ def test_raw_tracepoints_of_syscalls(child):
         ("filename is None", lambda dfd, name, flags: False),
     ],
 )
-def test_where_keeps_what_python_would(child, where, wanted):
+def test_where_keeps_what_python_would(child, where, wanted, tmp_path):
     calls = [
         (dfd, name, flags)
         for dfd in (-100, 3, 4, 5)
@@ -319,6 +320,8 @@ def test_where_keeps_what_python_would(child, where, wanted):
         for flags in (0, 2, 0o2000000)
     ]
     with fb.trace("tracepoint:syscalls:sys_enter_openat", where=f"({where}) and mode == 321", pid=child.pid) as trace:
+        # O_CREAT, without which libc passes no mode on, makes files
+        child.run(f"os.chroot({str(tmp_path)!r}); os.chdir('/')")
         child.run(f"for dfd, name, flags in {calls!r}: libc.openat(dfd, name.encode(), flags | 64, 321)")
         seen = [(row["dfd"], row["filename"], row["flags"] & ~64) for row in rows(trace)]
     assert seen == [call for call in calls if wanted(call[0], call[1], call[2] | 64)]
@@ -382,11 +385,33 @@ OPEN = "tracepoint:syscalls:sys_enter_openat"
         ((OPEN,), {"buffer": "8 GB"}, ValueError, "8 GB"),
         ((OPEN,), {"buffer": 1}, ValueError, "buffer=1"),
         ((OPEN,), {"max_rows": 0}, ValueError, "max_rows=0"),
+        ((OPEN, ["ts", "pid"]), {}, TypeError, "give the fields one by one: fb.trace(probe, 'ts', 'pid')"),
+        ((3,), {}, TypeError, "give the probe as text"),
+        ((OPEN,), {"pid": "3"}, TypeError, "pid='3'"),
+        ((OPEN,), {"pid": True}, TypeError, "pid=True"),
+        ((OPEN,), {"text": "a"}, TypeError, "text='a'"),
+        ((OPEN,), {"max_rows": 1.5}, TypeError, "max_rows=1.5"),
+        ((OPEN, "pid"), {"raw": True}, fb.ProbeError, "name 'ts' among the fields too"),
+        ((OPEN,), {"command": Path("/bin/ls")}, ValueError, "give a list"),
+        ((OPEN,), {"command": ["ls", 3]}, TypeError, "give the program and its arguments as text"),
+        ((OPEN,), {"command": ["/etc/passwd"]}, fb.ProbeError, "'/etc/passwd' is not an executable file"),
+        ((OPEN,), {"command": ["/nowhere/ls"]}, fb.ProbeError, "there is no command '/nowhere/ls'"),
     ],
 )
 def test_what_cannot_be_traced_is_refused(arguments, options, error, message):
     with pytest.raises(error, match=re.escape(message)):
         fb.trace(*arguments, **options)
+
+
+def test_a_process_that_is_gone_is_refused():
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    # Seen from another namespace than the initial one, nobody can tell.
+    if Path("/proc/self/ns/pid").readlink().name == "pid:[4026531836]":
+        with pytest.raises(fb.ProbeError, match=f"there is no process {gone.pid}; `ps -e`"):
+            fb.trace(OPEN, pid=gone.pid)
+    else:
+        fb.trace(OPEN, pid=gone.pid).close()
 
 
 def test_a_where_error_points_at_the_column():

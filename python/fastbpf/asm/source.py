@@ -6,9 +6,13 @@ import sys
 
 from fastbpf.asm.value import Value, fill
 
-# Frames of these folders write instructions on behalf of whoever called them.
-_ASM = __file__.removesuffix("source.py")
-_OURS = (_ASM, _ASM[: -len("asm/")] + "blocks" + _ASM[-1])
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+# Frames of these write instructions on behalf of whoever called them.
+_PACKAGE = __file__.removesuffix("asm/source.py")
+_OURS = tuple(_PACKAGE + name for name in ("asm/", "blocks/", "programs.py"))
 
 
 class Source(Value):
@@ -35,8 +39,14 @@ class Source(Value):
 
 
 def here() -> Source:
-    """The line that called into the assembler, past the assembler's own frames and those of the building blocks."""
+    """The line that called into the assembler, past its own frames and those of building blocks and `ProgramSpec`."""
     frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_OURS) and frame.f_back is not None:
+    while _ours(frame) and frame.f_back is not None:
         frame = frame.f_back
     return Source(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _ours(frame: FrameType) -> bool:
+    file = frame.f_code.co_filename
+    # A dataclass's __init__ is text that was compiled, as what `python -c` runs is.
+    return file.startswith(_OURS) or (file == "<string>" and frame.f_globals.get("__name__") == "fastbpf.programs")

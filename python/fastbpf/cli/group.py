@@ -61,9 +61,10 @@ def run() -> int:
     """Runs the command that the arguments name; the exit code."""
     try:
         # Not fastbpf.main(), which has its own mind about exit codes.
-        with fastbpf.make_context("fastbpf", sys.argv[1:]) as context:
+        with fastbpf.make_context("fastbpf", sys.argv[1:] or ["--help"]) as context:
             fastbpf.invoke(context)
-        sys.stdout.flush()
+        if sys.stdout:  # None when it was closed
+            sys.stdout.flush()
     except click.exceptions.Exit as end:
         return end.exit_code
     except Refused as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -41,16 +42,31 @@ def options(*several: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
+rows: Final = click.option(
+    "-n", "--rows", type=click.IntRange(0, sys.maxsize), metavar="N", help="End after so many rows."
+)
 # What a trace is: the same for `trace` and `record`.
 traced: Final = options(
     click.argument("probe"),
     click.option(
-        "-f", "--fields", multiple=True, metavar="F,F…", help="The columns; all of the probe's own by default."
+        "-f",
+        "--fields",
+        multiple=True,
+        metavar="F,F…",
+        help="The columns: ts pid tid uid gid cpu comm cgroup, and the probe's own, which args.NAME always means; by "
+        "default ts, pid, tid, comm and all of the probe's own.",
     ),
     click.option("--where", metavar="EXPR", help="Only events for which this Python expression over fields holds."),
-    click.option("-p", "--pid", type=int, help="Only this process."),
+    click.option(
+        "-p",
+        "--pid",
+        type=click.IntRange(1, (1 << 31) - 1),
+        metavar="PID",
+        help="Only this process, as the initial pid namespace numbers it; the trace ends when it does (seen from that "
+        "namespace only).",
+    ),
     click.option("--for", "seconds", type=Duration(), help="End after this time: 500ms, 5s, 2m."),
-    click.option("-n", "--rows", type=click.IntRange(min=0), help="End after so many rows."),
+    rows,
     click.option("--buffer", default="8MiB", show_default=True, metavar="SIZE", help="Size of the ring buffer."),
     click.option("--text", default=256, show_default=True, metavar="BYTES", help="How much of a text is kept."),
     click.option("--include-self", is_flag=True, help="The events of fastbpf itself, too."),

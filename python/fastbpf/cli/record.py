@@ -19,7 +19,7 @@ from fastbpf.cli.views import claim_capture
 def record(output: str, force: bool, **how: Any) -> None:  # noqa: FBT001  # click gives names
     """Trace PROBE into a capture: what the ring buffer held, byte for byte.
 
-    `fastbpf replay` decodes it, anywhere and without privileges.
+    `fastbpf replay` decodes it, anywhere and without privileges. CMD is as for `fastbpf trace`.
 
     \b
     fastbpf record tracepoint:syscalls:sys_enter_openat -o opens.fbpf -- ls
@@ -28,6 +28,6 @@ def record(output: str, force: bool, **how: Any) -> None:  # noqa: FBT001  # cli
     from fastbpf.capture import RECORD
 
     with Session() as session:
-        place = session.enter(lambda: claim_capture(output, force=force))
+        place = session.enter(lambda: claim_capture(output, force=force, live=not how["command"]))
         events = session.attach(how, decode=RECORD)
         session.run(events, session.enter(lambda: place.open(events.record, session.metadata)))

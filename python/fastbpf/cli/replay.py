@@ -11,7 +11,7 @@ from fastbpf.cli.views import claim_view
 
 @click.command()
 @click.argument("file")
-@click.option("-n", "--rows", type=click.IntRange(min=0), help="End after so many rows.")
+@options.rows
 @click.option("-o", "--output", metavar="FILE", help="Write .parquet, .arrow, .arrows, .ndjson or .csv.")
 @options.force
 def replay(file: str, rows: int | None, output: str | None, force: bool) -> None:  # noqa: FBT001  # click gives names
@@ -23,5 +23,5 @@ def replay(file: str, rows: int | None, output: str | None, force: bool) -> None
     """  # noqa: D301  # click reads \b
     with Session() as session:
         capture = session.open_capture(file, rows)
-        place = session.enter(lambda: claim_view(output, force=force))
+        place = session.enter(lambda: claim_view(output, force=force, live=True))
         session.run(capture, session.enter(lambda: place.open(capture, session.metadata)))

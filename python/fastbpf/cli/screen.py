@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +11,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from fastbpf.cli.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 # Seconds between two pictures.
 _PICTURE: Final = 0.25
+# A number or a time, which a part of would be wrong.
+_NUMBER: Final = re.compile(r"-?[0-9][0-9.:]*")
+# What a text keeps at least.
+_TEXT: Final = 12
 
 
 class StatusLine:
@@ -41,14 +48,18 @@ class StatusLine:
 
 
 class TableView:
-    """The newest rows, as many as the terminal has room for. Only they become text, and only when they are drawn."""
+    """The newest rows, as many as the terminal has room for. Only they become text, and only when they are drawn.
+
+    What is not `live` is drawn once, at the end: somebody else writes on the terminal meanwhile.
+    """
 
     least = 1
     path = ""
     is_pipe = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, live: bool) -> None:
         self.rows = 0
+        self._is_live = live
         self._console = Console()
         self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop", redirect_stdout=False)
         self._newest: deque[_native.RecordBatch] = deque()
@@ -58,12 +69,13 @@ class TableView:
     def open(self, schema: Any, metadata: Mapping[str, str]) -> TableView:
         """Begins to draw."""
         del schema, metadata
-        self._live.start()
+        if self._is_live:
+            self._live.start()
         return self
 
-    def write(self, batch: _native.RecordBatch, interrupted: Callable[[], bool]) -> None:
+    def write(self, batch: _native.RecordBatch, must_end: Callable[[], bool]) -> None:
         """Keeps the batch while its rows are among the newest."""
-        del interrupted
+        del must_end
         self.rows += len(batch)
         self._newest.append(batch)
         while sum(map(len, self._newest)) - len(self._newest[0]) >= self._room():
@@ -71,8 +83,8 @@ class TableView:
 
     def tick(self, source: Source, elapsed: float) -> None:
         """Draws, if it is time to."""
-        if self._rate.is_due():
-            self._draw(source.stats, elapsed)
+        if self._is_live and self._rate.is_due():
+            self._live.update(self._picture(source.stats, elapsed), refresh=True)
 
     def gone(self) -> bool:
         """Never."""
@@ -81,8 +93,12 @@ class TableView:
     def close(self, stats: Stats | None, elapsed: float) -> None:
         """Draws the last picture, which stays; the accounting is said by whoever calls."""
         del stats
-        self._draw(None, elapsed)
-        self._live.stop()
+        picture = self._picture(None, elapsed)
+        if self._is_live:
+            self._live.update(picture, refresh=True)
+            self._live.stop()
+        else:
+            self._console.print(picture)
 
     def discard(self) -> None:
         """Leaves the terminal as it was found."""
@@ -92,7 +108,7 @@ class TableView:
         # A line each for the names, the status, and where the shell goes on.
         return max(1, self._console.height - 3)
 
-    def _draw(self, stats: Stats | None, elapsed: float) -> None:
+    def _picture(self, stats: Stats | None, elapsed: float) -> Group:
         rows: list[list[str | None]] = []
         for batch in reversed(self._newest):
             wanted = min(len(batch), self._room() - len(rows))
@@ -101,26 +117,37 @@ class TableView:
         cells = [[_cell(text) for text in row] for row in rows]
         heads = [Text(name, style="bold") for name in self._names]
         natural = [max(cell.cell_len for cell in column) for column in zip(heads, *cells, strict=True)]
+        columns = list(zip(*rows, strict=True)) or [() for _ in heads]
+        numbers = [all(text is None or _NUMBER.fullmatch(text) for text in column) for column in columns]
+        least = [width if number else min(width, _TEXT) for width, number in zip(natural, numbers, strict=True)]
+        widths = fit(natural, least, self._console.width)
         table = Table.grid(padding=(0, 2))
-        for place, width in enumerate(fit(natural, self._console.width)):
-            is_number = all((row[place] or "0").lstrip("-").isdigit() for row in rows)
-            justify: Any = "right" if is_number else "left"
+        for width, number in zip(widths, numbers, strict=False):
+            justify: Any = "right" if number else "left"
             table.add_column(justify=justify, no_wrap=True, overflow="ellipsis", width=width)
         for line in [heads, *cells]:
-            table.add_row(*line)
+            table.add_row(*line[: len(widths)])
         status = [_status(stats, self._rate, elapsed)] if stats else []
-        self._live.update(Group(table, *status), refresh=True)
+        if len(widths) < len(natural):
+            status.append(Text(f"+{counted(len(natural) - len(widths), 'column')}, see -f", style="dim"))
+        return Group(table, *([Text("  ").join(status)] if status else []))
 
 
-def fit(wanted: list[int], room: int) -> list[int]:
-    """The columns' widths, with two blanks between them: the widest give way until all find room.
+def fit(wanted: list[int], least: list[int], room: int) -> list[int]:
+    """The columns' widths, with two blanks between them: the widest give way, and the last go if that is too little.
 
-    >>> fit([8, 5, 40, 90], 80)
-    [8, 5, 30, 31]
+    >>> fit([15, 5, 40, 90], [15, 5, 12, 12], 80)
+    [15, 5, 27, 27]
+    >>> fit([15, 5, 40, 90], [15, 5, 12, 12], 40)
+    [15, 5, 16]
     """
-    widths = list(wanted)
-    for _ in range(sum(widths) + 2 * (len(widths) - 1) - room):
-        widest = widths.index(max(widths))
+    count = len(wanted)
+    while count > 1 and sum(least[:count]) + 2 * (count - 1) > room:
+        count -= 1
+    widths = wanted[:count]
+    for _ in range(sum(widths) + 2 * (count - 1) - room):
+        yielding = [place for place in range(count) if widths[place] > least[place]] or range(count)
+        widest = max(yielding, key=widths.__getitem__)
         widths[widest] = max(1, widths[widest] - 1)
     return widths
 
@@ -148,7 +175,7 @@ class _Rate:
 def _status(stats: Stats, rate: _Rate, elapsed: float) -> Text:
     rate.update(stats.received)
     lost = Text(f"{stats.lost or 0:,} lost", style="red" if stats.lost else "")
-    rows = f"{stats.delivered:,} rows  {rate.per_second:,.0f}/s  "
+    rows = f"{counted(stats.delivered, 'row')}  {rate.per_second:,.0f}/s  "
     return Text.assemble(rows, lost, f"  {elapsed:.1f} s", style="dim")
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import math
 import os
+import select
 import signal
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from fastbpf import system
 from fastbpf.cli.options import field_names
-from fastbpf.cli.refusal import refusing
+from fastbpf.cli.refusal import Refused, refusing
+from fastbpf.cli.words import counted
 from fastbpf.errors import Error
 from fastbpf.sinks.errors import SinkError, SinkFull
 
@@ -31,6 +36,9 @@ T = TypeVar("T")
 
 # How long a signal, or a reader that went away, may stay unnoticed.
 _TICK: Final = 0.1
+
+# The initial pid namespace, PROC_PID_INIT_INO in include/uapi/linux/nsfs.h and include/linux/proc_ns.h.
+_INITIAL: Final = 0xEFFFFFFC
 
 
 class Source(Protocol):
@@ -61,7 +69,11 @@ class Session:
         self._stack = ExitStack()
         self._interrupted = False
         self._rows: int | None = None
-        self._seconds: float | None = None
+        self._seconds = math.inf
+        self._deadline = math.inf
+        # Has an event once the process of -p has ended.
+        self._process = select.poll()
+        self._given = 0
         self._command: Any = None
         self.metadata: dict[str, str] = {}
 
@@ -77,9 +89,9 @@ class Session:
     def _interrupt(self, *_: object) -> None:
         self._interrupted = True
 
-    def interrupted(self) -> bool:
-        """Whether a signal has asked for the end."""
-        return self._interrupted
+    def must_end(self) -> bool:
+        """Whether a signal, the time that was given, or the end of the traced process asks for the end."""
+        return self._interrupted or time.monotonic() >= self._deadline or bool(self._process.poll(0))
 
     def enter(self, make: Callable[[], T]) -> T:
         """Makes something that is given up at the end; what goes wrong is a refusal."""
@@ -94,7 +106,15 @@ class Session:
         """Attaches the trace that the options tell."""
         from fastbpf.tracing import Trace
 
-        self._rows, self._seconds = how["rows"], how["seconds"]
+        if how["pid"] is not None and how["command"]:
+            raise Refused("-p and -- CMD are two ways to say what is traced; give one")
+        if how["fields"] and not field_names(how["fields"]):
+            raise Refused("-f names no field; name some, or leave it out for the usual ones")
+        if how["pid"] is not None:
+            self._watch(how["pid"])
+        self._rows = how["rows"]
+        if how["seconds"] is not None:
+            self._seconds = how["seconds"]
         with refusing(), _stdout_for_us(needed=private_stdout and bool(how["command"])):
             events = Trace(
                 how["probe"],
@@ -111,7 +131,6 @@ class Session:
         self._stack.callback(events.close)
         if events.command is not None:
             self._command = events.command
-            self._stack.callback(self._end_command)
         self.metadata = {**system.identity(), "probe": events.probe.text, "clock": "CLOCK_BOOTTIME"}
         if how["where"]:
             self.metadata["where"] = how["where"]
@@ -135,17 +154,20 @@ class Session:
     def run(self, source: Source, view: View) -> None:
         """Shows everything until the end, then the accounting."""
         began = time.monotonic()
+        self._deadline = began + self._seconds
         failure: Exception | None = None
         try:
             self._pass_on(source, view, began)
         except Error as error:
             # A full disk, a damaged capture, a stream that failed: what there is is kept, if it can be.
-            if isinstance(error, SinkError) and not isinstance(error, SinkFull):
+            if view.path and isinstance(error, SinkError) and not isinstance(error, SinkFull):
                 raise
             failure = error
         stop = getattr(source, "stop", None)
         if stop:
             stop()
+        # Closing ends a command that still runs, which is not news.
+        command_told = self._command_told()
         source.close()
         stats = source.stats
         elapsed = time.monotonic() - began
@@ -153,34 +175,47 @@ class Session:
             view.close(stats, elapsed)
         except SinkFull as error:
             failure = error
-        print(f"fastbpf: {_summary(view, stats, elapsed)}{self._command_told()}", file=sys.stderr)
+        # A reader that has left wanted no more.
+        unwritten = 0 if view.gone() else self._given - view.rows
+        told = f", {unwritten:,} not written" if unwritten else ""
+        print(f"fastbpf: {_summary(view, stats, elapsed)}{told}{command_told}", file=sys.stderr)
         if failure:
             raise failure
 
     def _pass_on(self, source: Source, view: View, began: float) -> None:
         left = sys.maxsize if self._rows is None else self._rows
-        deadline = None if self._seconds is None else began + self._seconds
         stopping = False
         while left > 0 and not source.ended and not view.gone():
             now = time.monotonic()
-            if not stopping and (self._interrupted or (deadline is not None and now >= deadline)):
+            if not stopping and self.must_end():
                 # What happened before is still in the buffer.
                 stopping = True
                 stop = getattr(source, "stop", None)
                 if stop is None:
                     return
                 stop()
-            timeout = _TICK if deadline is None or stopping else min(_TICK, deadline - now)
+            timeout = _TICK if stopping else max(0.0, min(_TICK, self._deadline - now))
             batch = source.next_batch(timeout, least=min(left, view.least), most=left)
             if batch is not None:
                 left -= len(batch)
-                view.write(batch, self.interrupted)
+                self._given += len(batch)
+                view.write(batch, self.must_end)
             view.tick(source, now - began)
 
-    def _end_command(self) -> None:
-        if self._command.returncode is None:
-            with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(self._command.fileno(), signal.SIGTERM)
+    def _watch(self, pid: int) -> None:
+        # Seen from another namespace the number means another process, or none.
+        if Path("/proc/self/ns/pid").stat().st_ino != _INITIAL:
+            return
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            raise Refused(f"there is no process {pid}; ps -e lists those that there are") from None
+        except OSError as error:
+            if error.errno in {errno.EINVAL, errno.ENOENT}:
+                raise Refused(f"{pid} is a thread, not a process; write --where 'tid == {pid}'") from None
+            return  # a sandbox, say: then the end is not seen
+        self._stack.callback(os.close, process)
+        self._process.register(process, select.POLLIN)
 
     def _command_told(self) -> str:
         code = self._command.returncode if self._command else None
@@ -190,9 +225,10 @@ class Session:
 def _summary(view: View, stats: Stats | None, elapsed: float) -> str:
     where = f" in {view.path}" if view.path else ""
     if stats is None:
-        return f"{view.rows:,} rows{where}, the accounting is missing"
+        return f"{counted(view.rows, 'row')}{where}, the accounting is missing"
     missed = "unknown" if stats.missed is None else f"{stats.missed:,}"
-    return f"{view.rows:,} rows{where}, {stats.lost or 0:,} lost, {missed} missed, {stats.cut:,} cut, {elapsed:.1f} s"
+    rows = f"{counted(view.rows, 'row')}{where}"
+    return f"{rows}, {stats.lost or 0:,} lost, {missed} missed, {stats.cut:,} cut, {elapsed:.1f} s"
 
 
 @contextlib.contextmanager

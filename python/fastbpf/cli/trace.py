@@ -20,8 +20,10 @@ def trace(output: str | None, force: bool, **how: Any) -> None:  # noqa: FBT001 
     """Trace PROBE, from now until Ctrl-C, or until CMD has ended.
 
     On a terminal the newest rows are shown; into a pipe goes NDJSON. The last line on stderr says how many rows there
-    are and what was lost. CMD is traced with its children; it is ended when the trace ends first, and when events go to
-    a pipe, its own output goes to stderr.
+    are and what was lost.
+
+    CMD is traced with its children, and ended when the trace ends first. Its own output stands undisturbed: on a
+    terminal the table comes at the end, and when events go to a pipe, CMD's output goes to stderr.
 
     \b
     fastbpf trace tracepoint:syscalls:sys_enter_openat -- ls
@@ -29,6 +31,6 @@ def trace(output: str | None, force: bool, **how: Any) -> None:  # noqa: FBT001 
     fastbpf trace t:syscalls:sys_enter_write --where "count > 4096" --for 5s -o writes.parquet
     """  # noqa: D301  # click reads \b
     with Session() as session:
-        place = session.enter(lambda: claim_view(output, force=force))
+        place = session.enter(lambda: claim_view(output, force=force, live=not how["command"]))
         events = session.attach(how, private_stdout=place.is_pipe)
         session.run(events, session.enter(lambda: place.open(events, session.metadata)))

@@ -7,9 +7,11 @@ import os
 import select
 import stat
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from fastbpf.cli.words import counted
 from fastbpf.sinks.errors import SinkError
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ class View(Protocol):
     def rows(self) -> int:
         """How many rows it took."""
 
-    def write(self, batch: _native.RecordBatch, interrupted: Callable[[], bool]) -> None:
-        """Takes a batch; does not go on waiting for whoever reads, once `interrupted`."""
+    def write(self, batch: _native.RecordBatch, must_end: Callable[[], bool]) -> None:
+        """Takes a batch; does not go on waiting for a reader that stalls, once it `must_end`."""
 
     def tick(self, source: Source, elapsed: float) -> None:
         """Called a few times a second and after each batch."""
@@ -53,6 +55,10 @@ class Place(Protocol):
         """The view, for batches of this schema."""
 
 
+# Seconds that a reader may take nothing when the end is wanted.
+_PATIENCE: Final = 1.0
+
+
 class PipeView:
     """NDJSON on stdout, as it comes."""
 
@@ -63,8 +69,9 @@ class PipeView:
     def __init__(self) -> None:
         self.rows = 0
         self._gone = False
+        self._stalled = False
         self._poll = select.poll()
-        # A pipe that has room takes this much without blocking; a file takes anything.
+        # A pipe that has room takes this much whole, without blocking; a file takes anything.
         self._most = select.PIPE_BUF
         if stat.S_ISREG(os.fstat(1).st_mode):
             self._most = 1 << 20
@@ -75,22 +82,34 @@ class PipeView:
         del schema, metadata
         return self
 
-    def write(self, batch: _native.RecordBatch, interrupted: Callable[[], bool]) -> None:
-        """Writes the batch whole, unless the reader stalls when the end is wanted."""
-        rest = memoryview(batch.to_ndjson())
+    def write(self, batch: _native.RecordBatch, must_end: Callable[[], bool]) -> None:
+        """Writes the batch in whole lines; nothing more, once the reader stalled when the end was wanted."""
+        if self._stalled:
+            return
         self._poll.modify(1, select.POLLOUT)
         try:
-            while rest:
-                if self._poll.poll(100):
-                    rest = rest[os.write(1, rest[: self._most]) :]
-                elif interrupted():
-                    return
+            self._write(batch.to_ndjson(), must_end)
         except BrokenPipeError:
             self._gone = True
-            return
+        except OSError as error:
+            told = f"stdout takes no more ({os.strerror(error.errno or 0)}) after {counted(self.rows, 'row')}"
+            raise SinkError(error.errno or 0, f"{told}; make room there, or give -o FILE") from None
         finally:
             self._poll.modify(1, 0)
-        self.rows += len(batch)
+
+    def _write(self, lines: bytes, must_end: Callable[[], bool]) -> None:
+        done, progress = 0, time.monotonic()
+        view = memoryview(lines)
+        while done < len(lines):
+            if self._poll.poll(100):
+                # Whole lines, so that an end leaves none begun; only a line longer than that is written in pieces.
+                end = lines.rfind(b"\n", done, done + self._most) + 1 or done + self._most
+                written = os.write(1, view[done:end])
+                self.rows += lines.count(b"\n", done, done + written)
+                done, progress = done + written, time.monotonic()
+            elif must_end() and time.monotonic() - progress > _PATIENCE:
+                self._stalled = True
+                return
 
     def tick(self, source: Source, elapsed: float) -> None:
         """Nothing."""
@@ -106,16 +125,16 @@ class PipeView:
 
 
 class FileView:
-    """A sink, and a status line when stderr is a terminal."""
+    """A sink, and, when it is to be `live`, a status line on a terminal."""
 
     # Big batches are cheap for the file, and hold less memory.
     least = 65_536
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, *, live: bool) -> None:
         self._sink = sink
         self.path = sink.path
         self._status: Any = None
-        if sys.stderr.isatty():
+        if live and sys.stderr.isatty():
             from fastbpf.cli.screen import StatusLine
 
             self._status = StatusLine()
@@ -125,9 +144,9 @@ class FileView:
         """How many rows the file holds."""
         return self._sink.rows
 
-    def write(self, batch: _native.RecordBatch, interrupted: Callable[[], bool]) -> None:
+    def write(self, batch: _native.RecordBatch, must_end: Callable[[], bool]) -> None:
         """Into the file."""
-        del interrupted
+        del must_end
         self._sink.write(batch)
 
     def tick(self, source: Source, elapsed: float) -> None:
@@ -158,33 +177,38 @@ class FilePlace:
 
     is_pipe = False
 
-    def __init__(self, make: Callable[[Any, Mapping[str, str]], Sink], discard: Callable[[], None]) -> None:
+    def __init__(
+        self, make: Callable[[Any, Mapping[str, str]], Sink], discard: Callable[[], None], *, live: bool
+    ) -> None:
         self._make = make
+        self._live = live
         self.discard = discard
 
     def open(self, schema: Any, metadata: Mapping[str, str]) -> FileView:
         """The view."""
-        return FileView(self._make(schema, metadata))
+        return FileView(self._make(schema, metadata), live=self._live)
 
 
-def claim_view(output: str | None, *, force: bool) -> Place:
-    """Where the rows of a trace are to go."""
+def claim_view(output: str | None, *, force: bool, live: bool) -> Place:
+    """Where the rows of a trace are to go; what is not `live` draws nothing on the terminal before the end."""
     if output is not None:
         from fastbpf.sinks import claim
 
         claimed = claim(output, force=force)
-        return FilePlace(claimed.open, claimed.discard)
+        return FilePlace(claimed.open, claimed.discard, live=live)
+    if not sys.stdout:
+        raise SinkError(errno.EBADF, "stdout is closed; give -o FILE or open stdout")
     if os.isatty(1):
         from fastbpf.cli.screen import TableView
 
-        return TableView()
+        return TableView(live=live)
     return PipeView()
 
 
 _SUFFIX: Final = ".fbpf"
 
 
-def claim_capture(output: str, *, force: bool) -> FilePlace:
+def claim_capture(output: str, *, force: bool, live: bool) -> FilePlace:
     """Where a capture is to go."""
     from fastbpf.capture import CaptureSink
 
@@ -196,4 +220,4 @@ def claim_capture(output: str, *, force: bool) -> FilePlace:
         for one in outputs:
             one.discard()
 
-    return FilePlace(lambda record, metadata: CaptureSink(outputs, record, metadata), discard)
+    return FilePlace(lambda record, metadata: CaptureSink(outputs, record, metadata), discard, live=live)

@@ -64,6 +64,15 @@ _KINDS = {
     "rt": "raw_tracepoint",
 }
 
+# What bpftrace knows besides, and xdp: nothing of ours resembles them.
+_OTHER_KINDS = frozenset(
+    (
+        *("kprobe", "k", "kretprobe", "kr", "kfunc", "kretfunc", "fentry", "f", "fexit", "fr", "iter", "it"),
+        *("uprobe", "u", "uretprobe", "ur", "usdt", "U", "profile", "p", "interval", "i", "BEGIN", "END"),
+        *("software", "s", "hardware", "h", "watchpoint", "w", "asyncwatchpoint", "aw", "xdp"),
+    )
+)
+
 # A raw tracepoint has no format: these are the two whose arguments we know (include/trace/events/syscalls.h).
 _RAW_FIELDS = {
     "sys_enter": (
@@ -138,8 +147,10 @@ def resolve(text: str) -> Probe:
         return _tracepoint(text, place)
     if kind == "raw_tracepoint":
         return _raw_tracepoint(text, place)
-    cause = f"{text!r} names no kind of probe that is known: tracepoint:CATEGORY:NAME (t:), raw_tracepoint:NAME (rt:)"
-    raise ProbeError(cause + _did_you_mean(_near(text)))
+    known = "tracepoint:CATEGORY:NAME (t:) and raw_tracepoint:NAME (rt:)"
+    if prefix in _OTHER_KINDS:
+        raise ProbeError(f"fastbpf does not trace {prefix} probes; it knows {known}")
+    raise ProbeError(f"{text!r} names no kind of probe that is known: {known}{_did_you_mean(_near(text))}")
 
 
 def matching(pattern: str = "*") -> list[Probe]:

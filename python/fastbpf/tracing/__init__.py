@@ -8,17 +8,20 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import select
 import shutil
-from contextlib import ExitStack
+import signal
+from contextlib import ExitStack, suppress
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from fastbpf import probes
-from fastbpf.errors import KernelError, ProbeError
-from fastbpf.links import close_all
+from fastbpf.errors import KernelError, ProbeError, StreamError
 from fastbpf.programs import ProgramSpec
-from fastbpf.stream import RingBuffer
+from fastbpf.stream import RingBuffer, check_whole
 from fastbpf.tracing import where as _where
 from fastbpf.tracing.columns import choose, kinds
 from fastbpf.tracing.follow import Followed, own_pid
@@ -28,7 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastbpf import _native
+    from fastbpf.links import Link
+    from fastbpf.programs import Program
     from fastbpf.record import Struct
+
+    Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 __all__ = ["Command", "Trace", "trace"]
 
@@ -53,16 +60,30 @@ class Command:
         """A descriptor that becomes readable when the command ends: pidfd_open(2)."""
         return self._native.fileno()
 
+    def _end(self) -> None:
+        # Asks it to end, and gives it a second, so that no zombie stays of one that does.
+        if self.returncode is None:
+            with suppress(OSError):
+                signal.pidfd_send_signal(self.fileno(), signal.SIGTERM)
+            ended = select.poll()
+            ended.register(self, select.POLLIN)
+            ended.poll(1000)
+            self._native.poll()
+
 
 class Trace(RingBuffer):
     """A stream of one probe's events, attached from the moment it is made. `trace` makes one.
 
-    `probe` is what is traced, `record` the layout of its records, `command` the command that is followed, if any.
+    `probe` is what is traced, `program` what runs there, `record` the layout of its records, `command` the command that
+    is followed, if any, and `detached` whether the program was taken off the probe. A `Trace` takes what `trace` takes,
+    and `decode`: a layout to decode the records with in place of `record`, such as one that keeps them as they are.
     """
 
     probe: probes.Probe
+    program: Program
     record: type[Struct]
     command: Command | None
+    detached: bool
 
     def __init__(
         self,
@@ -70,7 +91,7 @@ class Trace(RingBuffer):
         *fields: str,
         where: str | None = None,
         pid: int | None = None,
-        command: Sequence[str] | None = None,
+        command: Sequence[Argument] | None = None,
         buffer: int | str = "8MiB",
         text: int = 256,
         include_self: bool = False,
@@ -81,21 +102,28 @@ class Trace(RingBuffer):
         background: bool = True,
     ) -> None:
         # Everything that can be refused is refused here, before anything is made.
-        if not 1 <= text <= 16_384:
-            raise ValueError(f"text={text}: texts are kept up to a length from 1 to 16384 bytes")
-        if pid is not None and not 0 < pid < 1 << 31:
-            raise ValueError(f"pid={pid}: a process id is a positive number")
+        if not isinstance(probe, str):
+            raise TypeError(f"give the probe as text, such as 'tracepoint:sched:sched_switch', not {probe!r}")
+        check_whole(text, 1, 16_384, f"text={text!r}: texts are kept up to a length from 1 to 16384 bytes")
+        if pid is not None:
+            check_whole(pid, 1, (1 << 31) - 1, f"pid={pid!r}: a process id is a positive number")
+            _check_process(pid)
         if pid is not None and command is not None:
             raise ValueError("pid= and command= are two ways to say what is traced: give one")
         self.probe = probes.resolve(probe)
         columns = choose(self.probe, fields, text=text, raw=raw)
         wanted = None if where is None else _where.compile_where(where, kinds(self.probe, text))
         size = _size(buffer)
-        if command is not None:
-            _check_command(command)
+        arguments = None if command is None else _arguments(command)
 
-        with ExitStack() as stack:
-            followed = stack.enter_context(Followed()) if command is not None else None
+        self.command = None
+        self.detached = False
+        self._links: list[Link] = []
+        self._final: tuple[int | None, int | None] | None = None
+        # Here from the start: a fork may find this stream half made, or failed, which leaves nothing in it.
+        self._stack = ExitStack()
+        with self._stack as stack:
+            followed = stack.enter_context(Followed()) if arguments else None
             filters = Filters(
                 pid=pid,
                 not_pid=None if include_self or followed or pid is not None else own_pid(),
@@ -115,14 +143,12 @@ class Trace(RingBuffer):
                 lost=self.program.maps["counters"],
             )
             stack.callback(self._native.close)
-            self._links = [stack.enter_context(self.program.attach(self.probe.text))]
-            self._links += followed.links if followed else []
-            self.command = None
-            if followed and command is not None:
-                self.command = Command(_start(command, followed.join._native))
+            self._links.append(stack.enter_context(self.program.attach(self.probe.text)))
+            if followed and arguments:
+                self._links += followed.links
+                self.command = Command(_start(arguments, followed.join._native))
                 self._until = self.command.fileno()
             self._stack = stack.pop_all()
-        self._final: tuple[int | None, int | None] | None = None
 
     def __repr__(self) -> str:
         return f"<fastbpf.Trace {self.probe.text}>"
@@ -142,16 +168,25 @@ class Trace(RingBuffer):
         from fastbpf import _native
 
         if not self.detached:
-            self.detached = True
-            close_all(self._links)
+            # One after another: the kernel would let none of them overtake another.
+            for link in self._links:
+                link.close()
             _native.wait_for_running_programs()
             self._until = None
-
-    detached = False
+            if self.command:
+                self.command._native.poll()
+            self.detached = True
 
     def _settle(self) -> None:
-        self._final = self._lost(), self._missed()
-        self._stack.close()
+        try:
+            # Unknown when the program was closed first.
+            with suppress(StreamError):
+                self._final = self._lost(), self._missed()
+            if self.command:
+                self.command._end()
+        finally:
+            self._final = self._final or (None, None)
+            self._stack.close()
 
     def _forget(self) -> None:
         super()._forget()
@@ -164,7 +199,7 @@ def trace(
     *fields: str,
     where: str | None = None,
     pid: int | None = None,
-    command: Sequence[str] | None = None,
+    command: Sequence[Argument] | None = None,
     buffer: int | str = "8MiB",
     text: int = 256,
     include_self: bool = False,
@@ -180,19 +215,20 @@ def trace(
         fields: the columns: ts pid tid uid gid cpu comm cgroup, and the probe's own, which `args.NAME` always means; by
             default ts, pid, tid, comm and all of the probe's own.
         where: a Python expression over fields, compiled into the program: `"pid != 1 and filename.startswith('/etc')"`.
-            What compares with a null is false.
-        pid: only this process, as the initial namespace numbers it.
-        command: starts this command and traces it and its children, from its first instruction to its end.
+            What compares with a null is false; `ts` is there in nanoseconds of CLOCK_BOOTTIME.
+        pid: only this process, as the initial namespace numbers it; the stream does not end with it.
+        command: starts this command and traces it and its children, from its first instruction to its end; when the
+            trace is closed before, the command gets a SIGTERM, and a second to end.
         buffer: size of the ring buffer, in bytes or as text ("8MiB"), rounded up to a power of two.
         text: how many bytes of a text are kept; cuts are counted.
         include_self: this process's own events too.
-        raw: adds `ts_raw`, the clock's own nanoseconds, beside `ts`.
+        raw: adds `ts_raw`, the clock's own nanoseconds (CLOCK_BOOTTIME), beside `ts`.
         max_rows: as for `RingBuffer`.
         max_latency: as for `RingBuffer`.
         background: as for `RingBuffer`.
 
     Raises:
-        ProbeError: no such probe or field, with the nearest names.
+        ProbeError: no such probe or field, with the nearest names; no such process or command.
         WhereError: what is wrong in `where`, and at which column.
         KernelError: the kernel refused, with what to do; a command that cannot be run.
 
@@ -228,18 +264,37 @@ def _size(buffer: int | str) -> int:
     return 1 << (int(size) - 1).bit_length()
 
 
-def _check_command(command: Sequence[str]) -> None:
-    if isinstance(command, str) or not command:
+# The initial pid namespace: PROC_PID_INIT_INO, include/linux/proc_ns.h.
+_INITIAL: Final = 0xEFFF_FFFC
+
+
+def _check_process(pid: int) -> None:
+    # In another namespace there is nobody to ask.
+    own = Path("/proc/self/ns/pid")
+    if own.exists() and own.stat().st_ino == _INITIAL and not Path(f"/proc/{pid}").exists():
+        raise ProbeError(f"there is no process {pid}; `ps -e` lists those that there are")
+
+
+def _arguments(command: Sequence[Argument]) -> list[str]:
+    if isinstance(command, str | bytes | os.PathLike) or not command:
         raise ValueError(f"command={command!r}: give a list, the program and its arguments")
-    if shutil.which(command[0]) is None:
-        raise ProbeError(f"there is no command {command[0]!r} on PATH; check the name, or give its full path")
+    try:
+        arguments = [os.fsdecode(item) for item in command]
+    except TypeError:
+        raise TypeError(f"command={command!r}: give the program and its arguments as text") from None
+    name = arguments[0]
+    if shutil.which(name) is None:
+        if "/" in name and Path(name).exists():
+            raise ProbeError(f"{name!r} is not an executable file; `chmod +x` makes a program one")
+        raise ProbeError(f"there is no command {name!r} on PATH; check the name, or give its full path")
+    return arguments
 
 
-def _start(command: Sequence[str], join: _native.Program) -> _native.Child:
+def _start(command: list[str], join: _native.Program) -> _native.Child:
     from fastbpf import _native
 
     try:
-        return _native.Child(list(command), join)
+        return _native.Child(command, join)
     except KernelError as error:
         if error.errno == errno.EPERM:
             raise KernelError(errno.EPERM, f"{error}; the command itself may not be run") from None

@@ -62,18 +62,23 @@ def choose(probe: probes.Probe, fields: Iterable[str], *, text: int, raw: bool) 
     """The columns for the fields that were asked for; by default the usual built-ins and all that the probe gives.
 
     Raises:
-        ProbeError: a field that there is not, with the nearest names, or one that is named twice.
+        ProbeError: a field that there is not, with the nearest names, or one that is named twice; `raw` without "ts".
+        TypeError: a field that is no text.
     """
     own = {field.name: field for field in probe.fields}
     names = list(fields) or [*_DEFAULT, *(f"args.{name}" for name in own)]
     chosen: dict[str, Column] = {}
     for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"give the fields one by one: fb.trace(probe, 'ts', 'pid'), not {name!r}")
         column = _find(probe, own, name, text)
         if column.name in chosen:
             raise ProbeError(f"field {name!r} is named twice; name each field once")
         chosen[column.name] = column
         if raw and column.key == "ts":
             chosen[RAW_TIME.name] = Column(RAW_TIME.name, RAW_TIME.name, RAW_TIME.type, RAW_TIME)
+    if raw and RAW_TIME.name not in chosen:
+        raise ProbeError(f"raw=True adds {RAW_TIME.name} beside ts: name 'ts' among the fields too, or leave raw out")
     return list(chosen.values())
 
 

@@ -60,6 +60,10 @@ impl RingStream {
         }
     }
 
+    fn hold(&self, py: Python<'_>, held: bool) -> Result<()> {
+        py.detach(|| self.stream.hold(held))
+    }
+
     fn stop(&self, py: Python<'_>) -> Result<()> {
         py.detach(|| self.stream.stop())
     }

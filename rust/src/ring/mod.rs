@@ -93,9 +93,9 @@ impl Ring {
         Window::of_ring(base, (produced - position).min(self.size) as usize)
     }
 
-    // What is reserved from now on is not read.
-    pub(crate) fn end_here(&self) {
-        self.end.set(self.producer_position().load(Ordering::Acquire));
+    // Whether what is reserved from now on is left unread.
+    pub(crate) fn end(&self, here: bool) {
+        self.end.set(if here { self.producer_position().load(Ordering::Acquire) } else { u64::MAX });
     }
 
     pub(crate) fn advance(&self, bytes: usize) {

@@ -325,13 +325,24 @@ impl Stream {
         }
     }
 
+    // While it is held a stream reads what is in the ring now, and nothing that comes later.
+    pub(crate) fn hold(&self, held: bool) -> Result<()> {
+        let state = self.lock()?;
+        if let Some(source) = &state.source
+            && matches!(state.phase, Phase::Hot | Phase::Idle)
+        {
+            source.end(held);
+        }
+        Ok(())
+    }
+
     // Nothing more will be written to the ring: what is there can be read to the end. The caller has detached before.
     pub(crate) fn stop(&self) -> Result<()> {
         let mut state = self.lock()?;
         if matches!(state.phase, Phase::Hot | Phase::Idle) {
             let now = Instant::now();
             if let Some(source) = &state.source {
-                source.end_here();
+                source.end(true);
             }
             state.phase = Phase::Ending { since: now };
             state.due = now;

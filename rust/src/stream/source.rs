@@ -149,9 +149,9 @@ impl Source {
         }
     }
 
-    // Nothing that is written from now on will be read.
-    pub(super) fn end_here(&self) {
-        self.ring.end_here();
+    // Whether what is written from now on is left unread.
+    pub(super) fn end(&self, here: bool) {
+        self.ring.end(here);
     }
 
     // True when nothing is left and the next event will wake us.

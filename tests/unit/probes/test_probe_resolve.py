@@ -68,7 +68,14 @@ def test_the_raw_tracepoints_need_no_tracefs(prefix: str, monkeypatch: pytest.Mo
     ("text", "message"),
     [
         # no kind, or one that is not known
-        ("kprobe:do_sys_open", r"'kprobe:do_sys_open' names no kind .*tracepoint:CATEGORY:NAME .*raw_tracepoint:NAME"),
+        ("nonsense", r"'nonsense' names no kind .*tracepoint:CATEGORY:NAME .*raw_tracepoint:NAME"),
+        # a kind that bpftrace has; no tracepoint is suggested, even where one is named so
+        (
+            "kprobe:sched_switch",
+            r"does not trace kprobe probes; it knows tracepoint:.* and raw_tracepoint:NAME \(rt:\)$",
+        ),
+        ("xdp:eth0", r"does not trace xdp probes"),
+        ("BEGIN", r"does not trace BEGIN probes"),
         ("sched:sched_switch", r"did you mean tracepoint:sched:sched_switch\?$"),
         ("sys_enter_openat", r"did you mean tracepoint:syscalls:sys_enter_openat\?$"),
         ("", r"names no kind"),

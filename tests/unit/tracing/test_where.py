@@ -36,6 +36,13 @@ def test_pid_is_two_instructions():
     assert [str(i) for i in instructions("pid == 4026531840")] == ["ldxw(r0, fp, -64)", 'jne32(r0, -268435456, "no")']
 
 
+def test_each_field_is_listed_once():
+    own = Number(4, signed=True)
+    kinds = {"pid": Number(4, signed=True), "dfd": own, "args.dfd": own, "args.pid": Number(4, signed=True)}
+    with pytest.raises(WhereError, match=r"no field 'x'; the fields are pid, dfd, args\.pid\n"):
+        compile_where("x == 1", kinds)
+
+
 def test_bits_are_tested_at_once():
     assert [str(i) for i in instructions("not pid & 0x40")] == ["ldxw(r0, fp, -64)", 'jset(r0, 64, "no")']
 
@@ -131,7 +138,7 @@ FITS = "may not fit 64 bits; keep the bits that matter: "
     ("marked", "message"),
     [
         # names
-        ("«pod == 1", "there is no field 'pod'; did you mean 'pid'?; the fields are pid, tid, ret, size, flag, comm"),
+        ("«pod == 1", "there is no field 'pod'; did you mean 'pid'? The fields are pid, tid, ret, size, flag, comm"),
         ("pid == 1 and «args.pit == 1", "there is no field 'args.pit'; did you mean 'args.pid'?"),
         ("«args.filename == 'x'", "there is no field 'args.filename'; did you mean 'filename'?"),
         ("'é' == «cömm", "there is no field 'cömm'; did you mean 'comm'?"),
@@ -213,7 +220,9 @@ FITS = "may not fit 64 bits; keep the bits that matter: "
         # not Python
         ("«", "where is empty; leave it out, or write an expression such as pid == 1"),
         ("«  # nothing", "where is empty"),
-        ("pid «= 1", "invalid syntax"),
+        ("pid «= 1", "invalid syntax; compare with =="),
+        ("(«pid = 1)", "invalid syntax; compare with =="),
+        ("tid == 2 and pid «= 1", "invalid syntax; compare with =="),
         ("pid &«& tid", "invalid syntax; write and, or, not"),
         ("«!pid", "invalid syntax; write and, or, not"),
         ("pid == 1 +«", "invalid syntax; more must follow"),

@@ -76,7 +76,7 @@ def compile_where(text: str, kinds: Mapping[str, Kind]) -> Condition:
     >>> compile_where("pod == 1", kinds)
     Traceback (most recent call last):
         ...
-    fastbpf.errors.WhereError: there is no field 'pod'; did you mean 'pid'?; the fields are pid, comm
+    fastbpf.errors.WhereError: there is no field 'pod'; did you mean 'pid'? The fields are pid, comm
     pod == 1
     ^
     """

@@ -72,8 +72,12 @@ class Source:
             column = self._starts[min(error.lineno or 1, len(self._starts)) - 1] + max(error.offset or 1, 1) - 1
             column = min(column, len(self.text))
             at = self.text[column:].strip()[:1]
-            hint = "; write and, or, not" if at in {"&", "|", "!"} else "" if at else "; more must follow"
-            raise WhereError(f"{error.msg}{hint}", self.text, column) from None
+            message, _, guess = error.msg.partition(". Maybe you meant ")
+            if at == "=" or guess.startswith("'=='"):
+                hint = "; compare with =="
+            else:
+                hint = "; write and, or, not" if at in {"&", "|", "!"} else "" if at else "; more must follow"
+            raise WhereError(f"{message}{hint}", self.text, column) from None
         except (RecursionError, MemoryError):
             raise WhereError("this is nested too deeply", self.text, 0) from None
         except (ValueError, Warning) as error:  # such as for a NUL

@@ -137,8 +137,12 @@ class _Reader:
             return _TextField(name, kind)
         if isinstance(kind, Opaque):
             raise self._refused(f"{name} is {kind.what}, which cannot be compared", node)
-        fields = f"the fields are {', '.join(self._kinds)}"
-        raise self._refused(f"there is no field {name!r}{_nearest(name, self._kinds)}; {fields}", node)
+        # What has its plain name, too, is the same kind under both.
+        kinds = self._kinds
+        names = [one for one in kinds if not (one.startswith("args.") and kinds[one] is kinds.get(one[5:]))]
+        hint = _nearest(name, kinds)
+        fields = f"{'? The' if hint else '; the'} fields are {', '.join(names)}"
+        raise self._refused(f"there is no field {name!r}{hint}{fields}", node)
 
     def _number(self, value: _Value, node: ast.expr, symbol: str) -> tree.Int:
         if isinstance(value, tree.Int):
@@ -313,4 +317,4 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     for known in sorted(names, key=lambda known: known.startswith("args.") == name.startswith("args.")):
         short[known.removeprefix("args.")] = known
     close = get_close_matches(name.removeprefix("args."), short, n=3)
-    return f"; did you mean {' or '.join(repr(short[one]) for one in close)}?" if close else ""
+    return f"; did you mean {' or '.join(repr(short[one]) for one in close)}" if close else ""
