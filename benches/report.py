@@ -61,16 +61,24 @@ def markdown(file: Path, order: list[str]) -> str:
     """The README's table, from JSON."""
     kept = json.loads(file.read_text())
     machine = kept["machine"]
-    where = f"{machine['cpus']} CPUs ({machine['architecture']}, Linux {machine['kernel']})"
+    kernel = ".".join(machine["kernel"].split(".")[:2])
+    where = f"{machine['cpus']} CPUs ({machine['architecture']}, Linux {kernel})"
     lines = [
         f"Medians of one run on {where}; `make bench` measures again.",
         "",
-        "| what | fastbpf | others |",
-        "|---|---|---|",
+        "| what | fastbpf | others | goals |",
+        "|---|---|---|---|",
     ]
     for one in sorted(kept["results"], key=lambda one: order.index(one["name"])):
         unit = one["unit"]
         others = sorted((value, name) for name, value in one["medians"].items() if name != OURS)
         text = ", ".join(f"{name} {plain(value)}" for value, name in others) or "—"
-        lines.append(f"| {one['work']} | **{plain(one['medians'][OURS])} {unit}** | {text} |")
+        goals = "; ".join(map(_goal, one["targets"]))
+        lines.append(f"| {one['work']} | **{plain(one['medians'][OURS])} {unit}** | {text} | {goals} |")
     return "\n".join(lines)
+
+
+def _goal(target: dict[str, Any]) -> str:
+    sign = "≥" if target["at_least"] else "≤"
+    verdict = "" if target["met"] else ", **missed**"
+    return f"{plain(target['value'])} {target['text']} ({sign} {plain(target['limit'])}{verdict})"
