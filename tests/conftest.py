@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import platform
+import signal
 import struct
 from pathlib import Path
 
@@ -75,6 +76,13 @@ def _places():
     names = {f"network namespace {p.name}" for p in Path("/run/netns").glob("*")}
     names |= {f"pin {p}" for p in Path("/sys/fs/bpf").rglob("*")}
     return names | {f"network interface {p.name}" for p in Path("/sys/class/net").glob("*")}
+
+
+def pytest_configure():
+    # Who runs the tests in the background (nohup, a shell's &) may ignore signals, which every child would inherit.
+    for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_sessionstart(session):
