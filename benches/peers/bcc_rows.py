@@ -28,7 +28,7 @@ rows = []
 
 
 # As the examples in bcc's repository do; `event = table.event(data)` is this cast.
-def callback(ctx, data, size):  # noqa: ARG001
+def callback(ctx, data, size):  # noqa: ARG001  # bcc passes all three
     event = ct.cast(data, ct.POINTER(Event)).contents
     rows.append((event.ts, event.pid, event.cpu, event.a, event.b, event.comm))
 
@@ -39,7 +39,7 @@ def ringbuf_cb_(ctx, data, size):
         ret = callback(ctx, data, size)
         try:
             ret = int(ret)
-        except:  # noqa: E722
+        except:  # noqa: E722  # as bcc has it
             ret = 0
     except OSError as e:
         if e.errno == errno.EPIPE:

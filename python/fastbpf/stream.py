@@ -18,7 +18,7 @@ from fastbpf.privileges import remedied
 from fastbpf.record import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Self
 
     import pyarrow as pa
@@ -139,7 +139,7 @@ class Stream:
         _check_bounds(seconds, rows)
         batches: list[_native.RecordBatch] = []
         try:
-            batches.extend(self._bounded(seconds, rows, batches.append))
+            batches.extend(self._bounded(seconds, rows))
         except BaseException:
             self._returned.extendleft(reversed(batches))
             raise
@@ -153,12 +153,10 @@ class Stream:
         _check_bounds(seconds, rows)
         return Taken(self, seconds, rows)
 
-    def _bounded(
-        self, seconds: float | None, rows: int | None, keep: Callable[[_native.RecordBatch], object] | None = None
-    ) -> Iterator[_native.RecordBatch]:
+    def _bounded(self, seconds: float | None, rows: int | None) -> Iterator[_native.RecordBatch]:
         deadline = None if seconds is None else time.monotonic() + seconds
         left = sys.maxsize if rows is None else rows
-        timeout = seconds
+        timeout: float | None = None
         try:
             while left > 0:
                 if deadline is not None and timeout != 0.0:
@@ -170,10 +168,7 @@ class Stream:
                 if batch is None:
                     return
                 left -= len(batch)
-                if keep is None:
-                    yield batch
-                else:
-                    keep(batch)
+                yield batch
         finally:
             self._native.hold(False)
 

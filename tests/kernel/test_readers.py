@@ -1,5 +1,6 @@
 """One reader a ring, and what becomes of the records around one that is not as declared."""
 
+import pyarrow as pa
 import pytest
 
 import fastbpf as fb
@@ -66,3 +67,16 @@ def test_a_stream_without_latency_looks_no_more_often_than_it_gains_by(programs)
         assert stream.read(rows=50).num_rows == 50
         # A pump that did not pause would have looked at the ring without end.
         assert stream.stats.wakeups < 100_000
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_deadline_bounds_what_is_read_though_events_go_on(programs, background):
+    ring, whole, _ = programs
+    with fb.RingBuffer(ring, Pair, background=background, max_rows=1) as stream:
+        for _ in range(3):
+            whole.test_run()
+        reader = pa.RecordBatchReader.from_stream(stream.take(seconds=0))
+        assert reader.read_next_batch().num_rows == 1
+        whole.test_run()
+        assert sum(batch.num_rows for batch in reader) == 2
+        assert stream.read(rows=1).num_rows == 1
