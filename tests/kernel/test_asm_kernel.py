@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from dataclasses import dataclass
+from itertools import product
 from struct import pack, unpack
 
 import pytest
@@ -349,7 +350,24 @@ def test_subprograms(result: RawMap) -> None:
     assert found[0] == 80
 
 
-def test_far_branches(result: RawMap) -> None:
+@pytest.mark.parametrize("far", [0, 33_000], ids=["near", "far"])
+def test_every_branch_near_and_far(result: RawMap, far: int) -> None:
+    # Each comparison on each pair, its labels beyond the filling; r1 counts what is right, r2 what is wrong.
+    pairs = [(a, b) for a in (0, 5, M64, 1 << 31) for b in (0, 5, -1)]
+    tests, landings = [], []
+    for number, (name, bits, (a, b)) in enumerate(product(COMPARE, (32, 64), pairs)):
+        branch, mask = mnemonic(name, bits), (1 << bits) - 1
+        taken = COMPARE[name](a & mask, b & mask, bits)
+        for kind, operand in (("register", r8), ("number", b)):
+            goes, stays, back = f"{kind}{number} goes", f"{kind}{number} stays", f"{kind}{number} back"
+            tests += [const(r7, a), const(r8, b), branch(r7, operand, goes), ja(stays), label(back)]
+            right, wrong = (goes, stays) if taken else (stays, goes)
+            landings += [label(right), add(r1, 1), ja(back), label(wrong), add(r2, 1), ja(back)]
+    found = run(result, ja("tests"), landings, label("tests"), [mov(r5, 0)] * far, tests)
+    assert found[:2] == [len(tests) // 5, 0]
+
+
+def test_a_far_branch_of_its_own(result: RawMap) -> None:
     far = [mov(r2, 2)] * 40_000
     found = run(
         result,

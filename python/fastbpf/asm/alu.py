@@ -12,7 +12,18 @@ from __future__ import annotations
 from fastbpf.asm import opcode as op
 from fastbpf.asm.instruction import Instruction
 from fastbpf.asm.mnemonic import Mnemonic
-from fastbpf.asm.operands import REGISTERS, Register, bits32, bits64, integer, register, signed32, within, writable
+from fastbpf.asm.operands import (
+    REGISTERS,
+    Register,
+    bits32,
+    bits64,
+    integer,
+    is_upper_half,
+    register,
+    signed32,
+    within,
+    writable,
+)
 from fastbpf.asm.refusal import OperandError, checked
 from fastbpf.asm.source import here
 
@@ -20,7 +31,7 @@ __all__ = ["add", "const", "div", "mod", "mov", "mul", "neg", "sdiv", "smod", "s
 __all__ += ["and_", "arsh", "lsh", "or_", "rsh", "xor"]
 __all__ += ["add32", "and32", "div32", "mod32", "mov32", "mul32", "or32", "sdiv32", "smod32", "sub32"]
 __all__ += ["arsh32", "lsh32", "neg32", "rsh32", "xor32"]
-__all__ += ["movsx8", "movsx8_32", "movsx16", "movsx16_32", "movsx32"]
+__all__ += ["addr_space_cast", "movsx8", "movsx8_32", "movsx16", "movsx16_32", "movsx32"]
 __all__ += ["be16", "be32", "be64", "bswap16", "bswap32", "bswap64", "le16", "le32", "le64"]
 
 TYPE_CHECKING = False
@@ -49,8 +60,9 @@ class _Alu(Mnemonic):
         remedy = "put it into a register with const() and give the register"
         if self._bits == 32:
             return bits32(src, remedy)
-        if src == 0xFFFFFFFF and self is and_:
-            remedy = f"to keep the low 32 bits, mov32({dst}, {dst})"
+        if self is and_ and is_upper_half(src):
+            same = f"mov32({dst}, {dst})" if src == 0xFFFFFFFF else f"and32({dst}, {src:#x})"
+            remedy = f"{same} gives what this would"
         elif self is mov:
             remedy = f"const({dst}, {src}) loads it"
         return signed32(src, remedy)
@@ -91,6 +103,25 @@ class _SignExtend(Mnemonic):
 
     def operands(self, insn: Instruction, /) -> tuple[object, ...]:
         return REGISTERS[insn.dst], REGISTERS[insn.src]
+
+
+class _AddressSpaceCast(Mnemonic):
+    """dst = src, an address in an arena, as another address space has it."""
+
+    @checked
+    def __call__(self, dst: Register, src: Register, to: int, source: int) -> Instruction:
+        """dst = src, an address of address space `source`, as address space `to` has it.
+
+        Space 0 is the kernel's, space 1 the user's; pointers into an arena are stored as 1 and used as 0.
+        """
+        imm = within(to, 0, 0xFFFF, "an address space") << 16 | within(source, 0, 0xFFFF, "an address space")
+        signed = (imm ^ 0x80000000) - 0x80000000
+        return Instruction(self._opcode, writable(dst), register(src), 1, signed, source=here())
+
+    _opcode = op.MOV | op.X | op.ALU64
+
+    def operands(self, insn: Instruction, /) -> tuple[object, ...]:
+        return REGISTERS[insn.dst], REGISTERS[insn.src], insn.imm >> 16 & 0xFFFF, insn.imm & 0xFFFF
 
 
 class _InPlace(Mnemonic):
@@ -157,6 +188,10 @@ lsh32: Final = _Shift("lsh32", op.LSH, 32, "dst <<= src, in 32 bits")
 rsh32: Final = _Shift("rsh32", op.RSH, 32, "dst >>= src, in 32 bits, filling with zeros")
 arsh32: Final = _Shift("arsh32", op.ARSH, 32, "dst >>= src, in 32 bits, filling with the sign")
 neg32: Final = _InPlace("neg32", op.NEG | op.ALU, 0, "dst = -dst, in 32 bits")
+
+addr_space_cast: Final = _AddressSpaceCast(
+    "addr_space_cast", "dst = src as another address space has it. Linux 6.9.", (op.MOV | op.X | op.ALU64, 1)
+)
 
 movsx8: Final = _SignExtend("movsx8", 8, 64)
 movsx16: Final = _SignExtend("movsx16", 16, 64)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fastbpf.asm.alu import add, const, mov
-from fastbpf.asm.memory import ld_map
 from fastbpf.asm.operands import REGISTERS, Address, Register, bits64, r0, signed32
 from fastbpf.asm.refusal import OperandError, is_map, show
+from fastbpf.asm.wide import ld_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,15 +12,14 @@ from __future__ import annotations
 from fastbpf.asm import opcode as op
 from fastbpf.asm.arguments import place
 from fastbpf.asm.instruction import Instruction
-from fastbpf.asm.jump import target
 from fastbpf.asm.mnemonic import Mnemonic
-from fastbpf.asm.operands import within
+from fastbpf.asm.operands import symbol, target, within
 from fastbpf.asm.refusal import OperandError, checked, nearest
 from fastbpf.asm.source import here
 from fastbpf.errors import AsmError
 from fastbpf.helpers.names import NAMES, PARAMETERS
 
-__all__ = ["call", "call_id", "call_sub"]
+__all__ = ["call", "call_id", "call_kfunc", "call_sub"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +34,7 @@ class _CallId(Mnemonic):
     @checked
     def __call__(self, number: int) -> Instruction:
         """Call the helper of that number with what r1 to r5 hold; r0 is the result, r1 to r5 are lost."""
-        return Instruction(
-            op.JMP | op.CALL, imm=within(number, 0, (1 << 31) - 1, "the number of a helper"), source=here()
-        )
+        return Instruction(op.CALLS, imm=within(number, 0, (1 << 31) - 1, "the number of a helper"), source=here())
 
     def operands(self, insn: Instruction, /) -> tuple[object, ...]:
         return (insn.imm,)
@@ -53,7 +50,25 @@ class _CallSub(Mnemonic):
         The subprogram has a stack frame of its own and returns r0 by `exit_()`; r1 to r5 are lost. Linux 4.16.
         """
         name, imm = target(to, 32)
-        return Instruction(op.JMP | op.CALL, src=op.PSEUDO_CALL, imm=imm, label=name, source=here())
+        return Instruction(op.CALLS, src=op.PSEUDO_CALL, imm=imm, label=name, source=here())
+
+    def operands(self, insn: Instruction, /) -> tuple[object, ...]:
+        return (insn.label or insn.imm,)
+
+
+class _CallKfunc(Mnemonic):
+    """The call of a function of the kernel."""
+
+    @checked
+    def __call__(self, function: str | int) -> Instruction:
+        """Call a kernel function that is open to programs (a kfunc) with what r1 to r5 hold; r0 is the result.
+
+        It goes by its name, which loading looks up in the kernel's BTF, or by the BTF id that it has on this machine.
+        """
+        if isinstance(function, str):
+            return Instruction(op.CALLS, src=op.PSEUDO_KFUNC_CALL, label=symbol(function), source=here())
+        imm = within(function, 1, (1 << 31) - 1, "the BTF id of a kernel function")
+        return Instruction(op.CALLS, src=op.PSEUDO_KFUNC_CALL, imm=imm, source=here())
 
     def operands(self, insn: Instruction, /) -> tuple[object, ...]:
         return (insn.label or insn.imm,)
@@ -118,5 +133,6 @@ class _Call:
 _HELPERS = frozenset(NAMES[1:])
 
 call: Final = _Call()
-call_id: Final = _CallId("call_id", "call a helper by its number", (op.JMP | op.CALL, 0))
-call_sub: Final = _CallSub("call_sub", "call a subprogram. Linux 4.16.", (op.JMP | op.CALL, op.PSEUDO_CALL))
+call_id: Final = _CallId("call_id", "call a helper by its number", (op.CALLS, 0))
+call_sub: Final = _CallSub("call_sub", "call a subprogram. Linux 4.16.", (op.CALLS, op.PSEUDO_CALL))
+call_kfunc: Final = _CallKfunc("call_kfunc", "call a kernel function. Linux 5.13.", (op.CALLS, op.PSEUDO_KFUNC_CALL))

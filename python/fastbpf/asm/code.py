@@ -1,55 +1,60 @@
-"""From instructions and labels to code that the kernel can load.
+"""Assembled code: what a ProgramSpec takes.
 
->>> from fastbpf.asm import assemble, exit_, ja, label, lddw, mov, r0
+>>> from fastbpf.asm import assemble, exit_, label, lddw, ja, mov, r0
 >>> code = assemble(ja("end"), lddw(r0, 1 << 40), label("end"), [mov(r0, 0), exit_()])
->>> len(code), bytes(code)[:8].hex()
-(5, '0500020000000000')
+>>> len(code), bytes(code)[:8].hex(), code.labels
+(5, '0500020000000000', {'end': 3})
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from struct import pack_into
 
-from fastbpf.asm.instruction import Instruction, Label
-from fastbpf.asm.opcode import JA, JMP
-from fastbpf.asm.refusal import is_map, nearest, show
+from fastbpf.asm.opcode import WIDE
+from fastbpf.asm.refusal import show
 from fastbpf.asm.source import here
 from fastbpf.asm.value import Value, fill
 from fastbpf.errors import AsmError
 
-__all__ = ["Code", "assemble"]
+__all__ = ["Code"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import TypeAlias
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from fastbpf.asm.check.finding import Finding
+    from fastbpf.asm.instruction import Instruction
     from fastbpf.asm.source import Source
-
-    #: What `assemble` takes.
-    Part: TypeAlias = Instruction | Label | Iterable["Part"]
+    from fastbpf.kernel_version import KernelVersion
 
 
 class Code(Value):
     """Assembled instructions, their branches resolved: what a ProgramSpec takes. `assemble` makes it.
 
     `len(code)` is in slots of 8 bytes, as the kernel counts; iteration gives instructions, of which the wide load takes
-    two slots. `bytes(code)` has 0 where the file descriptors of maps belong, see `link`. Code is a part like any other:
-    `assemble(code, more)` works.
+    two slots, and `code[slot]` the one in that slot. `bytes(code)` has 0 where the file descriptors of maps and the ids
+    of kernel symbols belong, see `link`. `print(code)` shows the text that the kernel would show. Code is a part like
+    any other: `assemble(code, more)` works.
     """
 
-    __slots__ = ("_bytes", "_instructions")
+    __slots__ = ("_bytes", "_instructions", "_labels", "_starts")
     _bytes: bytes
     _instructions: tuple[Instruction, ...]
+    _labels: dict[str, int]
+    _starts: list[int] | None
 
-    def __init__(self, instructions: Iterable[Instruction]) -> None:
+    def __init__(self, instructions: Iterable[Instruction], labels: Mapping[str, int] | None = None) -> None:
         fill(self, "_instructions", tuple(instructions))
         fill(self, "_bytes", b"".join([bytes(insn) for insn in self._instructions]))
+        fill(self, "_labels", dict(labels or {}))
+        fill(self, "_starts", None)
 
     def _fields(self) -> tuple[object, ...]:
-        return (self._instructions,)
+        return self._instructions, self._labels
 
-    _content = _fields
+    def _content(self) -> tuple[object, ...]:
+        return (self._instructions,)
 
     def __bytes__(self) -> bytes:
         return self._bytes
@@ -60,26 +65,48 @@ class Code(Value):
     def __iter__(self) -> Iterator[Instruction]:
         return iter(self._instructions)
 
+    def __getitem__(self, slot: int) -> Instruction:
+        """The instruction in that slot, either of its two for a wide load. IndexError if the code has no such slot."""
+        if not 0 <= slot < len(self):
+            raise IndexError(f"there is no slot {slot} in code of {len(self)}")
+        return self._instructions[bisect_right(self._begun(), slot) - 1]
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """The labels that the code was assembled with, those of pieces excepted, and the slots that they name."""
+        return dict(self._labels)
+
     @property
     def maps(self) -> tuple[object, ...]:
         """The distinct objects that the code names as maps, in order of first use."""
         return tuple({id(insn.map): insn.map for insn in self if insn.map is not None}.values())
 
-    def link(self, resolve: Callable[[object], int]) -> bytes:
-        """The code with the file descriptor of each map in its place. `resolve` is called once for each of `maps`.
+    def placed(self) -> Iterator[tuple[int, Instruction]]:
+        """Each instruction with the slot that it begins in."""
+        return zip(self._begun(), self._instructions, strict=True)
 
-        Raises AsmError when `resolve` gives anything but a file descriptor.
+    def link(self, resolve: Callable[[object], int], symbol: Callable[[Instruction], int] | None = None) -> bytes:
+        """The code with the file descriptor of each map, and the BTF id of each kernel symbol, in its place.
+
+        `resolve` is called once for each of `maps`, `symbol` for each instruction that names a function or a variable
+        of the kernel. Raises AsmError when one gives no such number, or when `symbol` is needed and not given.
         """
         linked = bytearray(self._bytes)
         fds: dict[int, int] = {}
-        for slot, insn in self._placed():
-            if insn.map is None:
-                continue
-            if id(insn.map) not in fds:
-                fds[id(insn.map)] = fd = resolve(insn.map)
-                if type(fd) is not int or not 0 <= fd < 1 << 31:
-                    raise _refused(slot, insn, f"the map is not resolved: {show(fd)} is not a file descriptor")
-            pack_into("<i", linked, slot * 8 + 4, fds[id(insn.map)])
+        for slot, insn in self.placed():
+            number: int | None = None
+            if insn.map is not None:
+                number = fds.get(id(insn.map))
+                if number is None:
+                    fds[id(insn.map)] = number = resolve(insn.map)
+                    if type(number) is not int or not 0 <= number < 1 << 31:
+                        raise refused(slot, insn, f"the map is not resolved: {show(number)} is not a file descriptor")
+            elif insn.label is not None:
+                number = symbol(insn) if symbol else None
+                if type(number) is not int or not 0 < number < 1 << 31:
+                    raise refused(slot, insn, f"the name is not resolved: {show(number)} is not a BTF id")
+            if number is not None:
+                pack_into("<i", linked, slot * 8 + 4, number)
         return bytes(linked)
 
     def source(self, slot: int) -> Source | None:
@@ -87,75 +114,59 @@ class Code(Value):
 
         Raises IndexError for a slot that the code does not have.
         """
-        if not 0 <= slot < len(self):
-            raise IndexError(f"there is no slot {slot} in code of {len(self)}")
-        return next(insn.source for start, insn in self._placed() if slot < start + insn.slots)
+        return self[slot].source
 
-    def _placed(self) -> Iterator[tuple[int, Instruction]]:
-        slot = 0
-        for insn in self._instructions:
-            yield slot, insn
-            slot += insn.slots
+    def text(self, *, bytes: bool = False, sources: bool = False) -> str:
+        """The code as the kernel's own disassembler prints it, a line an instruction; `parse` reads it back.
+
+        `bytes` adds those of each instruction, `sources` the lines of Python that wrote them.
+        Source: kernel/bpf/disasm.c, as the verifier's log and `bpftool prog dump xlated` show it.
+
+        >>> from fastbpf.asm import assemble, exit_, fp, r0, stdw, mov
+        >>> print(assemble(stdw(fp, -8, 1), mov(r0, 0), exit_()))
+           0: (7a) *(u64 *)(r10 -8) = 1
+           1: (b7) r0 = 0
+           2: (95) exit
+        """
+        from fastbpf.asm.text.listing import listing
+
+        return listing(self, bytes=bytes, sources=sources)
+
+    def check(
+        self, prog_type: str, kernel: str | int | tuple[int, int] | KernelVersion | None = None
+    ) -> tuple[Finding, ...]:
+        """What the kernel's verifier would refuse, found before it is asked, with the line that wrote it.
+
+        A finding is an "error" if every supported kernel refuses it, or the one that is given; it never stands on a
+        program that such a kernel accepts. It is a "warning" if only some kernels refuse it, or if the analysis lost
+        track on the way there. No finding is no promise.
+
+        >>> from fastbpf.asm import assemble, call, exit_, mov, r0, r1
+        >>> for finding in assemble(call.ktime_get_ns(), mov(r0, r1), exit_()).check("xdp"):
+        ...     print(finding.severity, finding.slot, finding.text)
+        error 1 r0 = r1
+        """
+        from fastbpf.asm.check import check
+
+        return check(self, prog_type, kernel)
+
+    def _begun(self) -> list[int]:
+        # the slot in which each instruction begins
+        if self._starts is None:
+            starts, slot = [], 0
+            for insn in self._instructions:
+                starts.append(slot)
+                slot += 2 if insn.opcode == WIDE else 1
+            fill(self, "_starts", starts)
+        return self._starts or []
+
+    def __str__(self) -> str:
+        return self.text()
 
     def __repr__(self) -> str:
         return f"<Code of {len(self)} slots>"
 
 
-def assemble(*parts: Part) -> Code:
-    """Put instructions and labels, in any nesting of iterables, into one row and turn labels into distances.
-
-    Raises AsmError, with the number of the slot, the instruction and the line that wrote it, for a label that is
-    unknown or stands twice, a branch out of reach, a part that is no instruction, and for no instruction at all.
-    """
-    placed: list[tuple[int, Instruction]] = []
-    labels: dict[str, tuple[int, Label]] = {}
-    end = 0
-    for part in _flatten(parts):
-        if type(part) is Instruction:
-            placed.append((end, part))
-            end += part.slots
-        elif type(part) is not Label:
-            raise AsmError(f"{here()}: instruction {end}: {_not_a_part(part)}")
-        elif part.name in labels:
-            slot, first = labels[part.name]
-            raise _refused(end, part, f"the label stands at {first.source or f'instruction {slot}'} already")
-        else:
-            labels[part.name] = end, part
-    if not placed:
-        raise AsmError(f"{here()}: assemble() needs at least one instruction")
-    return Code([insn if insn.label is None else _resolve(slot, insn, labels) for slot, insn in placed])
-
-
-def _flatten(parts: Iterable[object]) -> Iterator[object]:
-    for part in parts:
-        # not to be looked into: text gives text for ever, a live map its keys
-        if isinstance(part, (str, bytes)) or is_map(part) or not hasattr(part, "__iter__"):
-            yield part
-        else:
-            yield from _flatten(part)
-
-
-def _resolve(slot: int, insn: Instruction, labels: dict[str, tuple[int, Label]]) -> Instruction:
-    name = str(insn.label)
-    if name not in labels:
-        raise _refused(slot, insn, f"there is no label({show(name)}){nearest(name, labels)}")
-    distance = labels[name][0] - slot - insn.slots
-    if not (insn.far or -0x8000 <= distance < 0x8000):
-        gotol = f"gotol({show(name)})"
-        remedy = f"use {gotol}" if insn.opcode == JMP | JA else f"branch to a label nearby and put {gotol} there"
-        raise _refused(
-            slot, insn, f"the label is {distance} slots away and this branch reaches -32768 to 32767; {remedy}"
-        )
-    return insn.branch(distance)
-
-
-def _refused(slot: int, part: Instruction | Label, reason: str) -> AsmError:
-    return AsmError(f"{part.source or here()}: instruction {slot}: {part!r}: {reason}")
-
-
-def _not_a_part(part: object) -> str:
-    if isinstance(part, str):
-        return f"{show(part)} is not an instruction; a label is written label({show(part)})"
-    if callable(part):
-        return f"{show(part)} is not an instruction until it is called: {show(part)}(…)"
-    return f"{show(part)} is not an instruction, a label, or an iterable of them"
+def refused(slot: int, part: object, reason: str) -> AsmError:
+    """The error that says what is wrong with the part at a slot."""
+    return AsmError(f"{getattr(part, 'source', None) or here()}: instruction {slot}: {part!r}: {reason}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from fastbpf.asm.opcode import CALL_SUB, EXTENSIONS, GOTOL, PSEUDO_CALL, WIDE
+from fastbpf.asm.opcode import EXTENSIONS, FAR, NEAR, WIDE
 from fastbpf.asm.refusal import show, written
 from fastbpf.asm.source import here
 from fastbpf.asm.value import Value, fill
@@ -20,13 +20,15 @@ MNEMONICS: dict[tuple[int, int], Mnemonic] = {}
 
 # opcode, registers (source in the upper half), offset, number: little-endian, as x86-64 and arm64 run it
 _SLOT = Struct("<BBhi")
+_WIDE = Struct("<BBhiIi")
 
 
 class Instruction(Value):
     """An instruction of RFC 9669, field by field. The mnemonics (`mov`, `jeq` …) make them; so can you.
 
-    `imm` is signed, 32 bits, and 64 bits for the wide load (0x18). `label` is the branch target that `assemble` turns
-    into a distance, `map` the object whose file descriptor `Code.link` fills in, `source` the line that wrote the
+    `imm` is signed, 32 bits, and 64 bits for the wide load (0x18). `label` is a name that is still to be resolved: a
+    branch target, which `assemble` turns into a distance, or a function or variable of the kernel, which loading turns
+    into a BTF id. `map` is the object whose file descriptor `Code.link` fills in. `source` is the line that wrote the
     instruction: it takes no part in equality.
 
     >>> from fastbpf.asm import mov, r1
@@ -58,14 +60,14 @@ class Instruction(Value):
         map: object = None,
         source: Source | None = None,
     ) -> None:
-        fill(self, "opcode", opcode)
-        fill(self, "dst", dst)
-        fill(self, "src", src)
-        fill(self, "off", off)
-        fill(self, "imm", imm)
-        fill(self, "label", label)
-        fill(self, "map", map)
-        fill(self, "source", source)
+        _set_opcode(self, opcode)
+        _set_dst(self, dst)
+        _set_src(self, src)
+        _set_off(self, off)
+        _set_imm(self, imm)
+        _set_label(self, label)
+        _set_map(self, map)
+        _set_source(self, source)
         top = 1 << 63 if opcode == WIDE else 1 << 31
         if (opcode | dst << 4 | src << 4) & ~0xFF or not -0x8000 <= off < 0x8000 or not -top <= imm < top:
             raise AsmError(f"{source or here()}: {self._raw()}: a field does not fit into its bits")
@@ -84,22 +86,35 @@ class Instruction(Value):
         return self.opcode, getattr(self, EXTENSIONS[self.opcode]) if self.opcode in EXTENSIONS else 0
 
     @property
-    def far(self) -> bool:
-        """Whether a branch has its distance in `imm` (32 bits) rather than in `off` (16 bits)."""
-        return self.opcode == GOTOL or (self.opcode == CALL_SUB and self.src == PSEUDO_CALL)
+    def distance(self) -> int | None:
+        """How many slots lie between the slot that it begins in and the one that it goes to, None if to none.
 
-    def branch(self, distance: int) -> Instruction:
-        """The same branch, its label replaced by a distance in slots from the next instruction."""
-        off, imm = (self.off, distance) if self.far else (distance, self.imm)
+        Branches, calls of subprograms and `ld_func` have one; one whose label is not resolved yet has 0.
+
+        >>> from fastbpf.asm import ja, mov, r1
+        >>> ja(-3).distance, mov(r1, 5).distance
+        (-3, None)
+        """
+        if self.opcode in NEAR:
+            return self.off
+        # of the two numbers in a wide load the first
+        return (self.imm & 0xFFFFFFFF ^ 0x80000000) - 0x80000000 if self.kind in FAR else None
+
+    def goes(self, distance: int) -> Instruction:
+        """The same instruction, with that distance instead of the one or the label that it has."""
+        off, imm = self.off, self.imm
+        if self.opcode in NEAR:
+            off = distance
+        else:
+            imm = distance & 0xFFFFFFFF if self.opcode == WIDE else distance
         return Instruction(self.opcode, self.dst, self.src, off, imm, None, self.map, self.source)
 
     def __bytes__(self) -> bytes:
         """The slots as the kernel reads them; a label or a map that is not resolved yet is 0."""
-        registers = self.dst | self.src << 4
         if self.opcode != WIDE:
-            return _SLOT.pack(self.opcode, registers, self.off, self.imm)
+            return _SLOT.pack(self.opcode, self.dst | self.src << 4, self.off, self.imm)
         low = (self.imm & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
-        return _SLOT.pack(self.opcode, registers, self.off, low) + _SLOT.pack(0, 0, 0, self.imm >> 32)
+        return _WIDE.pack(WIDE, self.dst | self.src << 4, self.off, low, 0, self.imm >> 32)
 
     def __repr__(self) -> str:
         mnemonic = MNEMONICS.get(self.kind)
@@ -110,6 +125,12 @@ class Instruction(Value):
         fields = {name: getattr(self, name) for name in self.__match_args__[1:7]}
         shown = [f"{name}={show(value)}" for name, value in fields.items() if not (value is None or value == 0)]
         return f"Instruction({', '.join([f'0x{self.opcode:02x}', *shown])})"
+
+
+# Programs have many of them: these take half the time of object.__setattr__.
+_set_opcode, _set_dst, _set_src, _set_off, _set_imm, _set_label, _set_map, _set_source = (
+    getattr(Instruction, name).__set__ for name in Instruction.__slots__
+)
 
 
 class Label(Value):

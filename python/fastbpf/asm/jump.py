@@ -13,31 +13,17 @@ from __future__ import annotations
 from fastbpf.asm import opcode as op
 from fastbpf.asm.instruction import Instruction, Label
 from fastbpf.asm.mnemonic import Mnemonic
-from fastbpf.asm.operands import REGISTERS, Register, bits32, register, signed32, within
-from fastbpf.asm.refusal import OperandError, checked, show
+from fastbpf.asm.operands import REGISTERS, Register, bits32, is_upper_half, label_name, register, signed32, target
+from fastbpf.asm.refusal import checked
 from fastbpf.asm.source import here
 
-__all__ = ["exit_", "gotol", "ja", "label", "may_goto"]
+__all__ = ["exit_", "gotol", "gotox", "ja", "label", "may_goto"]
 __all__ += ["jeq", "jge", "jgt", "jle", "jlt", "jne", "jset", "jsge", "jsgt", "jsle", "jslt"]
 __all__ += ["jeq32", "jge32", "jgt32", "jle32", "jlt32", "jne32", "jset32", "jsge32", "jsgt32", "jsle32", "jslt32"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
-
-
-def label_name(value: object) -> str:
-    """The name of a label: any text but none at all."""
-    if isinstance(value, str) and value:
-        return value
-    raise OperandError(f'{show(value)} cannot name a label; that is text, such as "exit"')
-
-
-def target(value: object, bits: int) -> tuple[str | None, int]:
-    """Where a branch goes: to a label, or over a number of slots."""
-    if isinstance(value, str):
-        return label_name(value), 0
-    return None, within(value, -(1 << bits - 1), (1 << bits - 1) - 1, "a distance that is not the name of a label")
 
 
 class _Goto(Mnemonic):
@@ -57,7 +43,19 @@ class _Goto(Mnemonic):
         return Instruction(self._opcode, off=off, label=name, source=here())
 
     def operands(self, insn: Instruction, /) -> tuple[object, ...]:
-        return (insn.label or (insn.imm if insn.far else insn.off),)
+        return (insn.label or insn.distance,)
+
+
+class _GotoRegister(Mnemonic):
+    """A branch to an address that a register holds."""
+
+    @checked
+    def __call__(self, to: Register) -> Instruction:
+        """Go on where `to` says: an address that was read from a map of type insn_array."""
+        return Instruction(op.GOTOX, register(to), source=here())
+
+    def operands(self, insn: Instruction, /) -> tuple[object, ...]:
+        return (REGISTERS[insn.dst],)
 
 
 class _Branch(Mnemonic):
@@ -75,7 +73,10 @@ class _Branch(Mnemonic):
         name, off = target(to, 16)
         if type(src) is Register:
             return Instruction(self._opcode | op.X, number, src.number, off, 0, name, source=here())
-        imm = self._number(src, "put it into a register with const() and compare with that")
+        remedy = "put it into a register with const() and compare with that"
+        if is_upper_half(src):
+            remedy = f"{self!r}32({dst}, {src:#x}, …) takes it and looks at the low 32 bits; else {remedy}"
+        imm = self._number(src, remedy)
         return Instruction(self._opcode | op.K, number, 0, off, imm, name, source=here())
 
     def operands(self, insn: Instruction, /) -> tuple[object, ...]:
@@ -100,10 +101,11 @@ def label(name: str) -> Label:
     return Label(label_name(name), here())
 
 
-ja: Final = _Goto("ja", op.JMP | op.JA, "go to a label, at most 32767 slots away")
+ja: Final = _Goto("ja", op.JMP | op.JA, "go to a label")
 gotol: Final = _Goto("gotol", op.GOTOL, "go to a label, however far. Linux 6.6.")
+gotox: Final = _GotoRegister("gotox", "go to the address in a register. Linux 6.19.", (op.GOTOX, 0))
 may_goto: Final = _Goto(
-    "may_goto", op.JMP | op.JCOND, "go to a label when the program has looped too long; else go on. Linux 6.9."
+    "may_goto", op.MAY_GOTO, "go to a label when the program has looped too long; else go on. Linux 6.9."
 )
 
 jeq: Final = _Branch("jeq", op.JEQ, 64, "if dst == src")

@@ -12,32 +12,18 @@ from __future__ import annotations
 from fastbpf.asm import opcode as op
 from fastbpf.asm.instruction import Instruction
 from fastbpf.asm.mnemonic import Mnemonic
-from fastbpf.asm.operands import (
-    REGISTERS,
-    Register,
-    bits64,
-    map_object,
-    offset16,
-    register,
-    signed32,
-    within,
-    writable,
-)
+from fastbpf.asm.operands import REGISTERS, Register, offset16, register, signed32, within, writable
 from fastbpf.asm.refusal import checked
 from fastbpf.asm.source import here
 
 __all__ = ["ldxb", "ldxdw", "ldxh", "ldxsb", "ldxsh", "ldxsw", "ldxw"]
 __all__ += ["stb", "stdw", "sth", "stw", "stxb", "stxdw", "stxh", "stxw"]
-__all__ += ["ld_map", "ld_map_value", "ldabsb", "ldabsh", "ldabsw", "lddw", "ldindb", "ldindh", "ldindw"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from fastbpf.asm.operands import MapObject
-
 _BITS = {op.B: 8, op.H: 16, op.W: 32, op.DW: 64}
-_CONST = "put it into a register with const()"
 
 
 class _Load(Mnemonic):
@@ -87,7 +73,7 @@ class _StoreNumber(Mnemonic):
         """*(size *)(dst + off) = number; off is in bytes, 16 bits signed."""
         place, distance = register(dst), offset16(off)
         if self._bits == 64:
-            imm = signed32(number, f"{_CONST} and store that with stxdw")
+            imm = signed32(number, "put it into a register with const() and store that with stxdw")
         else:
             imm = within(number, -(1 << self._bits - 1), (1 << self._bits) - 1, "the number")
             if imm >= 1 << 31:
@@ -96,80 +82,6 @@ class _StoreNumber(Mnemonic):
 
     def operands(self, insn: Instruction, /) -> tuple[object, ...]:
         return REGISTERS[insn.dst], insn.off, insn.imm
-
-
-class _LoadWide(Mnemonic):
-    """dst = a number of 64 bits, in two slots."""
-
-    @checked
-    def __call__(self, dst: Register, value: int) -> Instruction:
-        """dst = value, any number of 64 bits, signed or unsigned, in two slots. `const` takes one where one will do."""
-        return Instruction(op.WIDE, writable(dst), imm=bits64(value), source=here())
-
-    def operands(self, insn: Instruction, /) -> tuple[object, ...]:
-        return REGISTERS[insn.dst], insn.imm
-
-
-class _LoadMap(Mnemonic):
-    """dst = the map, as helpers take it."""
-
-    @checked
-    def __call__(self, dst: Register, map: MapObject) -> Instruction:
-        """dst = the map, as helpers take it: a MapSpec, which loading creates, or a live Map. Takes two slots."""
-        return Instruction(op.WIDE, writable(dst), op.PSEUDO_MAP_FD, map=map_object(map), source=here())
-
-    def operands(self, insn: Instruction, /) -> tuple[object, ...]:
-        return REGISTERS[insn.dst], insn.map
-
-
-class _LoadMapValue(Mnemonic):
-    """dst = the address of a place within the value of an array map that has one element."""
-
-    @checked
-    def __call__(self, dst: Register, map: MapObject, offset: int) -> Instruction:
-        """dst = the address of byte `offset` of the first value of an array map. Takes two slots. Linux 5.2."""
-        number, target = writable(dst), map_object(map)
-        imm = within(offset, 0, (1 << 29) - 1, "the offset into the value") << 32
-        return Instruction(op.WIDE, number, op.PSEUDO_MAP_VALUE, 0, imm, map=target, source=here())
-
-    def operands(self, insn: Instruction, /) -> tuple[object, ...]:
-        return REGISTERS[insn.dst], insn.map, insn.imm >> 32
-
-
-class _LoadPacket(Mnemonic):
-    """r0 = a big-endian number of the packet whose `struct __sk_buff` r6 points to."""
-
-    def __init__(self, name: str, size: int) -> None:
-        self._opcode = op.LD | op.ABS | size
-        meaning = (
-            f"r0 = ntoh(*(u{_BITS[size]} *)(packet + off)), the packet that r6 describes; ends the program if too short"
-        )
-        super().__init__(name, meaning, (self._opcode, 0))
-
-    @checked
-    def __call__(self, off: int) -> Instruction:
-        """r0 = the number at byte `off` of the packet, 32 bits signed. Needs the context in r6; clobbers r1 to r5."""
-        return Instruction(self._opcode, imm=signed32(off, _CONST), source=here())
-
-    def operands(self, insn: Instruction, /) -> tuple[object, ...]:
-        return (insn.imm,)
-
-
-class _LoadPacketIndirect(Mnemonic):
-    """The same at an offset that a register adds to."""
-
-    def __init__(self, name: str, size: int) -> None:
-        self._opcode = op.LD | op.IND | size
-        meaning = f"r0 = ntoh(*(u{_BITS[size]} *)(packet + src + off)), as ldabs does"
-        super().__init__(name, meaning, (self._opcode, 0))
-
-    @checked
-    def __call__(self, src: Register, off: int) -> Instruction:
-        """r0 = the number at byte `src + off` of the packet. Needs the context in r6; clobbers r1 to r5."""
-        return Instruction(self._opcode, 0, register(src), imm=signed32(off, _CONST), source=here())
-
-    def operands(self, insn: Instruction, /) -> tuple[object, ...]:
-        return REGISTERS[insn.src], insn.imm
 
 
 ldxb: Final = _Load("ldxb", op.B)
@@ -189,14 +101,3 @@ stb: Final = _StoreNumber("stb", op.B)
 sth: Final = _StoreNumber("sth", op.H)
 stw: Final = _StoreNumber("stw", op.W)
 stdw: Final = _StoreNumber("stdw", op.DW)
-
-lddw: Final = _LoadWide("lddw", "dst = a number of 64 bits, in two slots", (op.WIDE, 0))
-ld_map: Final = _LoadMap("ld_map", "dst = a map, as helpers take it", (op.WIDE, op.PSEUDO_MAP_FD))
-ld_map_value: Final = _LoadMapValue("ld_map_value", "dst = &value_of_map[offset]", (op.WIDE, op.PSEUDO_MAP_VALUE))
-
-ldabsb: Final = _LoadPacket("ldabsb", op.B)
-ldabsh: Final = _LoadPacket("ldabsh", op.H)
-ldabsw: Final = _LoadPacket("ldabsw", op.W)
-ldindb: Final = _LoadPacketIndirect("ldindb", op.B)
-ldindh: Final = _LoadPacketIndirect("ldindh", op.H)
-ldindw: Final = _LoadPacketIndirect("ldindw", op.W)

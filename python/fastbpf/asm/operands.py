@@ -125,6 +125,11 @@ def signed32(value: object, remedy: str) -> int:
     return number
 
 
+def is_upper_half(value: object) -> bool:
+    """Whether it is a number of 32 bits that would be another one when it is extended by its sign."""
+    return isinstance(value, int) and 1 << 31 <= value < 1 << 32
+
+
 def bits32(value: object, remedy: str) -> int:
     """A number that a 32-bit instruction carries, written signed or unsigned; comes back signed."""
     number = integer(value, "a register or a number")
@@ -135,12 +140,33 @@ def bits32(value: object, remedy: str) -> int:
     return number - (1 << 32) if number >= 1 << 31 else number
 
 
+def symbol(value: str) -> str:
+    """The name of a function or a variable of the kernel."""
+    if value.isidentifier() and value.isascii():
+        return value
+    raise OperandError(f"{show(value)} cannot be the name of a function or a variable of the kernel")
+
+
 def bits64(value: object) -> int:
     """A number of 64 bits, written signed or unsigned; comes back signed."""
     number = integer(value)
     if not -(1 << 63) <= number < 1 << 64:
         raise OperandError(f"{number} does not fit into 64 bits: -2**63 to 2**64 - 1")
     return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def label_name(value: object) -> str:
+    """The name of a label: any text but none at all."""
+    if isinstance(value, str) and value:
+        return value
+    raise OperandError(f'{show(value)} cannot name a label; that is text, such as "exit"')
+
+
+def target(value: object, bits: int) -> tuple[str | None, int]:
+    """Where a branch goes: to a label, or over a number of slots."""
+    if isinstance(value, str):
+        return label_name(value), 0
+    return None, within(value, -(1 << bits - 1), (1 << bits - 1) - 1, "a distance that is not the name of a label")
 
 
 def map_object(value: object) -> object:

@@ -38,6 +38,11 @@ WHILE_WRITING = [
     (lambda: lsh(r1, 64), "lsh(r1, 64)", "from 0 to 63"),
     (lambda: arsh32(r1, 32), "arsh32(r1, 32)", "from 0 to 31"),
     (lambda: rsh(r1, -1), "rsh(r1, -1)", "from 0 to 63"),
+    (lambda: and_(r2, 0xFFFF0000), "and_(r2, 4294901760)", "and32(r2, 0xffff0000) gives what this would"),
+    (lambda: jne(r2, 0xC0A80001, "a"), "jne(r2, 3232235521,", "jne32(r2, 0xc0a80001, …) takes it"),
+    (lambda: ld_btf_id(r1, "a b"), 'ld_btf_id(r1, "a b")', "name of a function or a variable"),
+    (lambda: call_kfunc(0), "call_kfunc(0)", "from 1 to 2147483647"),
+    (lambda: piece(label("a"), export=[5]), "piece(", "5 cannot name a label"),
     (lambda: div(r1, 0), "div(r1, 0)", "division by the number 0"),
     (lambda: smod32(r1, 0), "smod32(r1, 0)", "division by the number 0"),
     (lambda: mov(r10, 1), "mov(fp, 1)", "r10 (fp) cannot be written"),
@@ -89,8 +94,11 @@ WHILE_WRITING = [
 WHILE_ASSEMBLING = [
     (lambda: assemble(exit_(), ja("exot"), label("exit")), 1, 'ja("exot")', 'no label("exot"); did you mean "exit"?'),
     (lambda: assemble(lddw(r0, 0), label("a"), label("a")), 2, 'label("a")', f"the label stands at {HERE}:"),
-    (lambda: assemble(ja("a"), far, label("a"), exit_()), 0, 'ja("a")', 'use gotol("a")'),
-    (lambda: assemble(jeq(r1, 0, "a"), far, label("a"), exit_()), 0, 'jeq(r1, 0, "a")', 'put gotol("a") there'),
+    (lambda: assemble(ja("a"), far, label("a"), exit_(), kernel="6.5"), 0, 'ja("a")', "is of Linux 6.6"),
+    (lambda: assemble(jeq(r1, 0, "a"), far, label("a"), exit_(), kernel="5.10"), 0, 'jeq(r1, 0, "a")', "call_sub"),
+    (lambda: assemble(exit_(), piece(label("in")), ja("in")), 1, 'ja("in")', 'no label("in")'),
+    (lambda: assemble(exit_(), piece(label("ab"), export=["a"])), 1, "piece(…", 'did you mean "ab"'),
+    (lambda: assemble(label("two"), exit_(), piece(label("two"), export="two")), 1, 'label("two")', "stands at"),
     (lambda: assemble(exit_(), "exit"), 1, '"exit" is not an instruction', 'label("exit")'),
     (lambda: assemble(exit_(), counts), 1, "counts is not an instruction", "a label"),
     (lambda: assemble(exit_(), Label("b"), Label("b")), 1, 'label("b")', "stands at instruction 1 already"),
@@ -129,12 +137,6 @@ def test_assembling_bad_parts(wrong, slot: int, written: str, reason: str) -> No
 def test_assembling_nothing(parts: tuple[object, ...]) -> None:
     with pytest.raises(AsmError, match=rf"{HERE}:\d+: assemble\(\) needs at least one instruction"):
         assemble(*parts)
-
-
-def test_gotol_reaches_what_ja_does_not() -> None:
-    assert next(iter(assemble(gotol("a"), far, label("a"), exit_()))) == gotol(40_000)
-    edge = [mov(r0, 0)] * 0x7FFF
-    assert next(iter(assemble(ja("a"), edge, label("a"), exit_()))) == ja(0x7FFF)
 
 
 def test_every_error_is_one_of_the_family_and_of_the_builtins() -> None:

@@ -116,6 +116,14 @@ WRITTEN = [
     "lddw(r1, -1)",
     "ld_map(r1, counts)",
     "ld_map_value(r1, counts, 8)",
+    "ld_map_index(r1, 3)",
+    "ld_map_index_value(r1, 3, 8)",
+    *(f"ld_btf_id(r1, {variable})" for variable in ('"runqueues"', "4711")),
+    *(f"ld_func(r2, {to})" for to in ('"each"', "-70000", "9")),
+    *(f"call_kfunc({function})" for function in ('"bpf_rcu_read_lock"', "4711")),
+    "addr_space_cast(r1, r2, 0, 1)",
+    "addr_space_cast(r1, r2, 65535, 0)",
+    "gotox(r3)",
     "call_id(5)",
     "exit_()",
     'label("exit")',
@@ -129,7 +137,7 @@ def test_repr_is_what_people_write(text: str) -> None:
 
 def test_every_mnemonic_is_written_above() -> None:
     callables = {name for name in asm.__all__ if callable(getattr(asm, name)) and name[0].islower()}
-    assert callables - {text.split("(")[0] for text in WRITTEN} == {"assemble", "const"}
+    assert callables - {text.split("(")[0] for text in WRITTEN} == {"assemble", "const", "piece"}
 
 
 @pytest.mark.parametrize(
@@ -287,7 +295,7 @@ def test_star_shadows_no_builtin() -> None:
 
 
 def test_star_exports_all_that_the_files_export() -> None:
-    files = [asm.alu, asm.atomic, asm.calls, asm.code, asm.jump, asm.memory]
+    files = [asm.alu, asm.assembly, asm.atomic, asm.calls, asm.code, asm.jump, asm.memory, asm.packet, asm.wide]
     ours = {name for file in files for name in file.__all__}
     rest = {"Address", "AsmError", "Instruction", "Label", "Register", "Source", "fp", *(f"r{n}" for n in range(11))}
     assert set(asm.__all__) == ours | rest
