@@ -187,6 +187,29 @@ def test_arithmetic(result: RawMap, name: str, bits: int, a: int, b: int, number
     assert by_number == ALU[name](a & mask, number & mask, bits) & mask
 
 
+EDGES = [0, 1, M64, 1 << 63, (1 << 63) - 1, 1 << 31, (1 << 31) - 1, M32, 1 << 32, 0xFFFF_FFFF_8000_0000]
+EDGES += [31, 32, 33, 63, 64, 65, 7, M64 - 6]
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("name", ALU)
+def test_arithmetic_on_the_edges(name: str, bits: int) -> None:
+    # Overflow, shifts at and beyond the width, division by zero and of the least by -1: all pairs in one program.
+    operation, mask = mnemonic(name, bits), (1 << bits) - 1
+    pairs = list(product(EDGES, EDGES))
+    with RawMap.array(8 * len(pairs)) as results:
+        each = [[const(r1, a), const(r2, b), operation(r1, r2), stxdw(r6, 8 * n, r1)] for n, (a, b) in enumerate(pairs)]
+        program = load(assemble(ld_map_value(r6, results, 0), each, mov(r0, 1), exit_()))
+        try:
+            assert test_run(program) == 1
+        finally:
+            os.close(program)
+        found = unpack(f"<{len(pairs)}Q", results[0])
+    assert dict(zip(pairs, found, strict=True)) == {
+        (a, b): ALU[name](a & mask, b & mask, bits) & mask for a, b in pairs
+    }
+
+
 @checked_by_kernel
 @given(a=u64s)
 def test_one_operand(result: RawMap, a: int) -> None:
@@ -353,7 +376,7 @@ def test_subprograms(result: RawMap) -> None:
 @pytest.mark.parametrize("far", [0, 33_000], ids=["near", "far"])
 def test_every_branch_near_and_far(result: RawMap, far: int) -> None:
     # Each comparison on each pair, its labels beyond the filling; r1 counts what is right, r2 what is wrong.
-    pairs = [(a, b) for a in (0, 5, M64, 1 << 31) for b in (0, 5, -1)]
+    pairs = list(product((0, 5, M64, M32, 1 << 31, 1 << 63), (0, 5, -1, -(1 << 31))))
     tests, landings = [], []
     for number, (name, bits, (a, b)) in enumerate(product(COMPARE, (32, 64), pairs)):
         branch, mask = mnemonic(name, bits), (1 << bits) - 1

@@ -87,7 +87,7 @@ def register(value: object) -> int:
 
 def writable(value: object) -> int:
     """The number of a register that programs may write."""
-    number = register(value)
+    number = value.number if type(value) is Register else register(value)
     if number == 10:
         raise OperandError("r10 (fp) cannot be written; it always holds the end of the stack frame")
     return number
@@ -104,7 +104,7 @@ def integer(value: object, what: str = "a number") -> int:
 
 def within(value: object, low: int, high: int, what: str) -> int:
     """An int of a range, both ends included. `what` names it in the error: "the offset"."""
-    number = integer(value, f"an integer, which {what} must be")
+    number = value if type(value) is int else integer(value, f"an integer, which {what} must be")
     if not low <= number <= high:
         raise OperandError(f"{what} must be from {low} to {high}, not {number}")
     return number
@@ -117,7 +117,7 @@ def offset16(value: object) -> int:
 
 def signed32(value: object, remedy: str) -> int:
     """A number that a 64-bit instruction carries: 32 bits, which the kernel extends by their sign."""
-    number = integer(value, "a register or a number")
+    number = value if type(value) is int else integer(value, "a register or a number")
     if not -(1 << 31) <= number < 1 << 31:
         raise OperandError(
             f"{number} does not fit: a 64-bit instruction carries a number of -2**31 to 2**31 - 1; {remedy}"
@@ -132,7 +132,7 @@ def is_upper_half(value: object) -> bool:
 
 def bits32(value: object, remedy: str) -> int:
     """A number that a 32-bit instruction carries, written signed or unsigned; comes back signed."""
-    number = integer(value, "a register or a number")
+    number = value if type(value) is int else integer(value, "a register or a number")
     if not -(1 << 31) <= number < 1 << 32:
         raise OperandError(
             f"{number} does not fit: a 32-bit instruction carries a number of -2**31 to 2**32 - 1; {remedy}"

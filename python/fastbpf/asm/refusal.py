@@ -30,10 +30,8 @@ def checked(build: Callable[_P, _T]) -> Callable[_P, _T]:
         try:
             return build(*args, **options)
         except OperandError as refused:
-            if build.__name__ == "__call__":
-                text = written(repr(args[0]), args[1:], options)
-            else:
-                text = written(build.__name__, args, options)
+            method = build.__name__ == "__call__"
+            text = written(repr(args[0]), args[1:], options) if method else written(build.__name__, args, options)
             raise AsmError(f"{here()}: {text}: {refused}") from None
 
     return checked_build

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from fastbpf.asm.value import Value, fill
+from fastbpf.asm.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 # Frames of these write instructions on behalf of whoever called them.
 _PACKAGE = __file__.removesuffix("asm/source.py")
-_OURS = tuple(_PACKAGE + name for name in ("asm/", "blocks/", "programs.py"))
+_PLACES = tuple(_PACKAGE + name for name in ("asm/", "blocks/", "programs.py"))
+_OURS: set[str] = set()
 
 
 class Source(Value):
@@ -28,8 +29,8 @@ class Source(Value):
     line: int
 
     def __init__(self, file: str, line: int) -> None:
-        fill(self, "file", file)
-        fill(self, "line", line)
+        _set_file(self, file)
+        _set_line(self, line)
 
     def __str__(self) -> str:
         return f"{self.file.rpartition('/')[2]}:{self.line}"
@@ -38,15 +39,24 @@ class Source(Value):
         return f"Source({self.file!r}, {self.line})"
 
 
+# Every instruction has one: these take half the time of object.__setattr__.
+_set_file, _set_line = Source.file.__set__, Source.line.__set__  # type: ignore[attr-defined]  # slots
+
+
 def here() -> Source:
     """The line that called into the assembler, past its own frames and those of building blocks and `ProgramSpec`."""
-    frame = sys._getframe(1)
-    while _ours(frame) and frame.f_back is not None:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file not in _OURS and not _is_ours(file, frame):
+            return Source(file, frame.f_lineno)
         frame = frame.f_back
-    return Source(frame.f_code.co_filename, frame.f_lineno)
+    return Source("<unknown>", 0)
 
 
-def _ours(frame: FrameType) -> bool:
-    file = frame.f_code.co_filename
+def _is_ours(file: str, frame: FrameType) -> bool:
+    if file.startswith(_PLACES):
+        _OURS.add(file)
+        return True
     # A dataclass's __init__ is text that was compiled, as what `python -c` runs is.
-    return file.startswith(_OURS) or (file == "<string>" and frame.f_globals.get("__name__") == "fastbpf.programs")
+    return file == "<string>" and frame.f_globals.get("__name__") == "fastbpf.programs"
