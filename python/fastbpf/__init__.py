@@ -22,6 +22,7 @@ _HOMES = {
         "VerifierError",
         "WhereError",
     ),
+    "kernel_version": ("KernelVersion",),
     "record": (
         *("Struct", "bool8", "boottime", "char", "ktime", "raw", "tai", "text"),
         *("i8", "i16", "i32", "i64", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64"),

@@ -27,6 +27,7 @@ from fastbpf.errors import (
 from fastbpf.errors import (
     WhereError as WhereError,
 )
+from fastbpf.kernel_version import KernelVersion as KernelVersion
 from fastbpf.links import Link as Link
 from fastbpf.maps import Map as Map
 from fastbpf.maps import MapSpec as MapSpec

@@ -20,9 +20,9 @@ RUST = ROOT / "rust/src"
 PYTHON_LAYERS = (
     {"cli", "__main__"},
     {"tracing", "sinks", "system", "capture"},
-    {"stream", "programs", "maps", "links", "objects", "probes"},
+    {"stream", "programs", "symbols", "verifier_log", "maps", "links", "objects", "probes"},
     {"record", "asm", "helpers", "blocks"},
-    {"names", "privileges"},
+    {"kernel_version", "names", "privileges"},
     {"errors", "_native"},
 )
 RUST_LAYERS = (
