@@ -33,12 +33,19 @@ declare -A shown_by=(
     [python3-venv]='"$(find_python)" -c "import ensurepip, venv"'
     [zlib1g-dev]='test -e /usr/include/zlib.h'
 )
+# The headers of the kernel for each architecture that a program's context depends on.
+cross=()
+for pair in amd64:x86_64 arm64:aarch64 ppc64el:powerpc64le riscv64:riscv64 s390x:s390x; do
+    headers=${pair#*:}-linux-gnu
+    cross+=("linux-libc-dev-${pair%:*}-cross")
+    shown_by[${cross[-1]}]="test -e /usr/include/$headers/asm/ptrace.h || test -e /usr/$headers/include/asm/ptrace.h"
+done
 needed=(gcc libc6-dev python3 python3-venv)
 useful=()
 case ${1:-} in
     python) find_python; exit ;;
     demo) ;;
-    test) needed+=(python3-dev); useful=(bpftool libbpf-dev libelf-dev llvm zlib1g-dev) ;;
+    test) needed+=(python3-dev); useful=(bpftool libbpf-dev libelf-dev llvm zlib1g-dev "${cross[@]}") ;;
     bench) useful=(bpftrace libbpf-dev libelf-dev python3-bpfcc zlib1g-dev) ;;
     *) echo "usage: $0 python|demo|test|bench" >&2; exit 2 ;;
 esac

@@ -26,6 +26,7 @@ from fastbpf.asm.assembly import *
 from fastbpf.asm.atomic import *
 from fastbpf.asm.calls import *
 from fastbpf.asm.code import *
+from fastbpf.asm.ctx import *
 from fastbpf.asm.instruction import Instruction, Label
 from fastbpf.asm.jump import *
 from fastbpf.asm.memory import *
@@ -54,4 +55,5 @@ __all__ += ["atomic_add", "atomic_and", "atomic_cmpxchg", "atomic_or", "atomic_x
 __all__ += ["atomic_fetch_add", "atomic_fetch_and", "atomic_fetch_or", "atomic_fetch_xor"]
 __all__ += ["load_acquire", "store_release"]
 __all__ += ["call", "call_id", "call_kfunc", "call_sub"]
+__all__ += ["Field", "ctx", "ld_ctx"]
 __all__ += ["Code", "assemble"]
