@@ -14,6 +14,7 @@ Names load what they need when they are first used: importing fastbpf loads neit
 _HOMES = {
     "errors": (
         "AsmError",
+        "CheckError",
         "Error",
         "KernelError",
         "LayoutError",

@@ -7,6 +7,9 @@ from fastbpf.errors import (
     AsmError as AsmError,
 )
 from fastbpf.errors import (
+    CheckError as CheckError,
+)
+from fastbpf.errors import (
     Error as Error,
 )
 from fastbpf.errors import (

@@ -15,7 +15,10 @@ __all__ = [
     "RecordBatch",
     "RingStream",
     "btf_has_member",
+    "btf_id",
+    "btf_names",
     "clock_offsets",
+    "program_instructions",
     "record_schema",
     "wait_for_running_programs",
 ]
@@ -81,9 +84,29 @@ class Map:
 
 @final
 class Program:
-    """A program in the kernel (bpf(2), BPF_PROG_LOAD). Raises `VerifierError` with the log when it is refused."""
+    """A program in the kernel (bpf(2), BPF_PROG_LOAD). Raises `VerifierError` with the log when it is refused.
 
-    def __new__(cls, kind: int, instructions: bytes, license: str, name: str) -> Program: ...
+    `functions` are the slots at which the program's functions begin, and their names: the kernel needs them for
+    callbacks, the program itself first. `fds` is what instructions name by index. With `statistics` the verifier's are
+    in `log`.
+    """
+
+    def __new__(
+        cls,
+        kind: int,
+        instructions: bytes,
+        license: str,
+        name: str,
+        *,
+        flags: int = 0,
+        functions: list[tuple[int, str]] = ...,
+        fds: list[int] = ...,
+        statistics: bool = False,
+    ) -> Program: ...
+    @property
+    def log(self) -> str:
+        """What the verifier said of the program that it accepted: nothing, or its statistics."""
+
     def fileno(self) -> int:
         """The descriptor, which stays the program's."""
 
@@ -190,6 +213,21 @@ def record_schema(fields: list[tuple[str, int, str]], size: int) -> object:
 
 def btf_has_member(name: str, path: list[str]) -> bool | None:
     """Whether the kernel's `struct name` has such a member; None when the kernel has no BTF."""
+
+def btf_id(name: str, kind: int) -> int | None:
+    """The kernel's number for its function or variable (BTF_KIND_FUNC 12, BTF_KIND_VAR 14).
+
+    None when it has none of that name, or no BTF.
+    """
+
+def btf_names(kind: int, tag: str | None = None) -> list[str]:
+    """The names of all types of a kind in the kernel's BTF; with a tag such as "bpf_kfunc", of those that carry it."""
+
+def program_instructions(id: int) -> bytes:
+    """The instructions of a loaded program, as the verifier has rewritten them; none if the kernel does not show them.
+
+    Raises `KernelError` when there is no such program. Source: bpf(2), BPF_OBJ_GET_INFO_BY_FD.
+    """
 
 def clock_offsets() -> tuple[int, int, int]:
     """Nanoseconds to add to CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_TAI to get UTC, now."""

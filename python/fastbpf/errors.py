@@ -5,6 +5,11 @@ Each message says what is wrong and what to do about it. An `OSError` of ours al
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
 
 class Error(Exception):
     """The base of everything that fastbpf raises on purpose."""
@@ -12,6 +17,14 @@ class Error(Exception):
 
 class AsmError(Error, ValueError):
     """Bad assembly. The message names the instruction and the file and line that wrote it."""
+
+
+class CheckError(AsmError):
+    """Code that no kernel would take. `findings` has what `Code.check` found, each with its instruction and line."""
+
+    def __init__(self, findings: Iterable[Any]) -> None:
+        self.findings: tuple[Any, ...] = tuple(findings)
+        super().__init__("\n".join(str(one) for one in self.findings))
 
 
 class ProbeError(Error, ValueError):
@@ -66,14 +79,31 @@ class KernelError(Error, OSError):
 class VerifierError(KernelError):
     """The kernel's verifier refused a program.
 
-    `log` is all that the verifier said, a line an item. `source` is the line of Python, as `"file.py:12"`, that wrote
-    the refused instruction, or None where that is not known.
+    `reason` is the kernel's sentence on why; `log` is all that the verifier said, a line an item. What it says of the
+    refused instruction is in `slot`, its place in the code, `instruction`, its text, `source`, the line of Python as
+    `"file.py:12"` that wrote it (each None where it is not known), and `registers`: what the verifier knew of them
+    there, in the words of this kernel, as `{"R1": "ctx()", "R10": "fp0"}`.
     """
 
-    def __init__(self, errno: int, message: str, log: tuple[str, ...] = (), source: str | None = None) -> None:
+    def __init__(
+        self,
+        errno: int,
+        message: str,
+        log: Iterable[str] = (),
+        *,
+        reason: str = "",
+        slot: int | None = None,
+        instruction: str | None = None,
+        source: str | None = None,
+        registers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(errno, message)
-        self.log = log
+        self.log = tuple(log)
+        self.reason = reason
+        self.slot = slot
+        self.instruction = instruction
         self.source = source
+        self.registers = registers or {}
 
 
 class StreamError(Error, RuntimeError):

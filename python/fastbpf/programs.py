@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
-import re
+import os
+import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from fastbpf.asm import Code, assemble
-from fastbpf.errors import KernelError, LayoutError, ProbeError, VerifierError
+from fastbpf.errors import CheckError, KernelError, LayoutError, ProbeError, VerifierError
 from fastbpf.links import Link
 from fastbpf.maps import Map, MapSpec
 from fastbpf.names import check_name
 from fastbpf.privileges import remedied, with_memlock
+from fastbpf.symbols import btf_id, functions
+from fastbpf.verifier_log import VerifierStats, explained, statistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +35,7 @@ flow_dissector cgroup_sysctl raw_tracepoint_writable cgroup_sockopt tracing stru
 netfilter
 """
 _TYPES: Final = {name: number for number, name in enumerate(_NAMES.split()) if number}
+_SLEEPABLE: Final = 1 << 4  # BPF_F_SLEEPABLE, include/uapi/linux/bpf.h
 
 
 class TestRun(NamedTuple):
@@ -88,16 +92,22 @@ class ProgramSpec:
             object.__setattr__(self, "code", assemble(self.code))
         check_name(self.name)
 
-    def load(self, maps: Mapping[str, Map] | None = None) -> Program:
+    def load(self, maps: Mapping[str, Map] | None = None, *, check: bool = False, stats: bool = False) -> Program:
         """Has the kernel verify the program, and the maps made that its code names.
 
         Args:
             maps: maps that exist already, by the names that the code's `MapSpec`s have.
+            check: look for mistakes here first, see `Code.check`; what it warns of becomes a Python warning.
+            stats: keep in `Program.stats` what the verification took.
 
         Raises:
+            CheckError: `check` found mistakes, which its message and its `.findings` tell; the kernel was not asked.
             VerifierError: the verifier refused; `.log` has all of its words, `.source` the line that is to blame.
+            AsmError: the code names a function or a variable that this kernel does not have.
             KernelError: the kernel refused for another reason, privileges for instance.
         """
+        if check:
+            self._check()
         given = dict(maps or {})
         with ExitStack() as made:
             live: dict[int, Map] = {}
@@ -120,17 +130,41 @@ class ProgramSpec:
                     known = made.enter_context(one.create())
                     by_name[one.name or f"map{len(live)}"] = known
                 live[id(one)] = known
-            native = self._load_native(self.code.link(lambda one: live[id(one)].fileno()))
+            linked = self.code.link(lambda one: live[id(one)].fileno(), btf_id)
+            native = self._load_native(linked, stats=stats)
             owned = made.pop_all()
         return Program(self, native, by_name, owned)
 
-    def _load_native(self, instructions: bytes) -> _native.Program:
+    def _check(self) -> None:
+        findings = self.code.check(self.type)
+        if any(found.severity == "error" for found in findings):
+            raise CheckError(findings)
+        for found in findings:
+            warnings.warn(str(found), stacklevel=3)
+
+    def _load_native(self, instructions: bytes, *, stats: bool) -> _native.Program:
         from fastbpf import _native
 
+        # The kernel runs these where it may sleep, and no others (kernel/bpf/verifier.c, check_attach_btf_id).
+        flags = _SLEEPABLE if self.type == "syscall" else 0
+        starts = functions(self.code, self.name)
         try:
-            return with_memlock(lambda: _native.Program(_TYPES[self.type], instructions, self.license, self.name))
+            return with_memlock(
+                lambda: _native.Program(
+                    *(_TYPES[self.type], instructions, self.license, self.name),
+                    flags=flags,
+                    functions=starts,
+                    statistics=stats,
+                )
+            )
         except VerifierError as error:
-            raise _explained(error, self) from None
+            number = error.errno or 0
+            if not error.log and number in {errno.EPERM, errno.ENOSYS, errno.ENOMEM}:
+                what = f"cannot load the program: {os.strerror(number).lower()} (errno {number})"
+                raise remedied(KernelError(number, what)) from None
+            raise explained(error, self.code) from None
+        except KernelError as error:
+            raise remedied(error) from None
 
 
 class Program:
@@ -154,6 +188,11 @@ class Program:
     def info(self) -> ProgramInfo:
         """What the kernel knows of it now. Source: bpf(2), BPF_OBJ_GET_INFO_BY_FD."""
         return ProgramInfo(**self._native.info())  # type: ignore[arg-type]  # the names are the fields
+
+    @property
+    def stats(self) -> VerifierStats | None:
+        """What its verification took, if it was loaded with `stats=True`."""
+        return statistics(self._native.log) if self._native.log else None
 
     def fileno(self) -> int:
         """The file descriptor, which stays this object's."""
@@ -204,7 +243,7 @@ class Program:
 
         Args:
             data: the packet, for programs that take one; the kernel refuses fewer than 14 bytes.
-            ctx: the context: a raw tracepoint's arguments, 8 bytes each.
+            ctx: the context: a raw tracepoint's arguments, 8 bytes each; a syscall program may change it.
             repeat: how often; 0 and 1 are once.
 
         Raises:
@@ -220,31 +259,3 @@ class Program:
                     524, f"the kernel cannot test-run a {self.spec.type} program; attach it instead"
                 ) from None
             raise remedied(error) from None
-
-
-_INSTRUCTION: Final = re.compile(r"^(\d+): \([0-9a-f]{2}\) ")
-# Lines of the log that say where the verifier was, not what is wrong.
-_NOISE: Final = re.compile(
-    r"^(processed \d+ insns|verification time|stack depth|\d+: |from \d+ to|mark_precise|func#|last_idx|regs=|parent |"
-    r"BPF program|max_states|arg#|; |live regs|Live regs|(cur|old) state: |\s*$)"
-)
-
-
-def _explained(error: VerifierError, spec: ProgramSpec) -> KernelError:
-    log = error.log
-    number = error.errno or 0
-    if not log:
-        if number in {errno.EPERM, errno.ENOSYS, errno.ENOMEM}:
-            return remedied(KernelError(number, f"cannot load the program: {str(error).rpartition(': ')[2]}"))
-        return VerifierError(number, f"{error}; the verifier said nothing", (), None)
-    said = [line for line in log if not _NOISE.match(line)]
-    at = [(int(found[1]), line) for line in log if (found := _INSTRUCTION.match(line))]
-    source: Any = spec.code.source(at[-1][0]) if at and at[-1][0] < len(spec.code) else None
-    where = f"{source}: " if source else ""
-    which = f" (at instruction {at[-1][1].split(';')[0].strip()})" if at else ""
-    return VerifierError(
-        number,
-        f"{where}the verifier refused: {said[-1].strip() if said else log[-1]}{which}; .log has all that it said",
-        tuple(log),
-        None if source is None else str(source),
-    )

@@ -6,12 +6,15 @@ import errno
 import inspect
 import re
 import struct
+import subprocess
 from pathlib import Path
+from random import Random
 
 import pytest
 from tests.kernel.producers import GETPPID, Child, program_exists
 
 import fastbpf as fb
+from fastbpf import _native
 from fastbpf.asm import *
 
 PACKET = bytes(range(64))
@@ -20,6 +23,17 @@ PACKET = bytes(range(64))
 def here():
     """The line of this file that calls."""
     return inspect.currentframe().f_back.f_lineno
+
+
+def bpftool(*words):
+    return subprocess.run(["bpftool", *map(str, words)], capture_output=True, text=True, check=True).stdout
+
+
+def sk_buff_len():
+    """Where the kernel has the length of a packet."""
+    text = bpftool("btf", "dump", "file", "/sys/kernel/btf/vmlinux")
+    members = text.partition("STRUCT 'sk_buff' ")[2].partition("\n[")[0]
+    return int(re.search(r"'len' .*bits_offset=(\d+)", members)[1]) // 8
 
 
 def refused(spec, **options):
@@ -96,6 +110,138 @@ def test_a_long_log_arrives_whole():
     assert error.log[-1].startswith("processed 9001 insns")
 
 
+def test_a_log_of_many_paths_arrives_whole():
+    # Longer than the first buffers: the kernel is asked again.
+    code = assemble(mov(r6, 0), label("again"), add(r6, 1), jlt(r6, 20_000, "again"), mov(r0, r9), exit_())
+    error = refused(fb.ProgramSpec("raw_tracepoint", code))
+    assert sum(len(line) + 1 for line in error.log) > 1 << 20
+    assert error.log[0].startswith("0: R1=ctx() ")
+    assert sum(line.startswith("1: (07) r6 += 1") for line in error.log) == 20_000
+    assert int(error.registers["R6"], 0) == 20_000
+
+
+def test_a_refusal_tells_what_the_verifier_knew():
+    error = refused(
+        fb.ProgramSpec("socket_filter", assemble(call.ktime_get_ns(), and_(r0, 7), ldxb(r2, r0, 3), exit_()))
+    )
+    assert (error.slot, error.instruction) == (2, "r2 = *(u8 *)(r0 +3)")
+    assert error.reason == "R0 invalid mem access 'scalar'"
+    assert error.registers["R0"].startswith("scalar(")
+    assert error.registers["R10"] == "fp0"
+    assert "R1" not in error.registers  # lost in the call
+    assert f"(R0={error.registers['R0'][:40]}" in str(error)
+    assert f"instruction 2, {error.instruction}: {error.reason} (" in str(error)
+
+
+def test_a_refusal_before_the_walk_names_its_line():
+    code = assemble(mov(r0, 0), exit_(), mov(r0, 1), exit_())
+    error = refused(fb.ProgramSpec("socket_filter", code))
+    assert error.reason == "unreachable insn 2"
+    assert error.source == str(code.source(2))
+    assert str(error).startswith(f"{error.source}: the verifier refused instruction 2, r0 = 1: ")
+
+
+def test_a_refusal_of_the_whole_program_names_no_line():
+    frame = stdw(fp, -400, 1), mov(r0, 0)
+    code = assemble(frame, call_sub("sub"), exit_(), label("sub"), frame, exit_())
+    error = refused(fb.ProgramSpec("socket_filter", code))
+    assert "combined stack size" in error.reason
+    assert (error.source, error.slot, error.registers) == (None, None, {})
+
+
+def test_a_refusal_in_a_subprogram_tells_its_registers():
+    code = assemble(mov(r1, 7), call_sub("sub"), exit_(), label("sub"), mov(r6, r1), ldxdw(r0, r6, 0), exit_())
+    error = refused(fb.ProgramSpec("socket_filter", code))
+    assert (error.slot, error.registers) == (4, {"R1": "7", "R6": "7", "R10": "fp0"})
+
+
+def random_program(random):
+    """Instructions that mostly make no sense, so that the verifier has much to say."""
+    low, any_register = (r0, r1, r2, r6), (r0, r1, r2, r6, r10)
+    make = (
+        lambda: mov(random.choice(low), random.randrange(-9, 9)),
+        lambda: mov(random.choice(low), random.choice(any_register)),
+        lambda: add(random.choice(low), random.choice(any_register)),
+        lambda: and_(random.choice(low), 7),
+        lambda: add(random.choice(low), random.randrange(-16, 0)),
+        lambda: stdw(r10, -8 * random.randrange(1, 3), random.randrange(9)),
+        lambda: stxdw(random.choice(any_register), -8, random.choice(any_register)),
+        lambda: ldxdw(random.choice(low), random.choice(any_register), -8),
+        lambda: jgt(random.choice(low), random.randrange(9), "out"),
+        lambda: jne32(random.choice(low), random.choice(low), "out"),
+        lambda: call_id(random.choice((5, 7, 8, 14))),
+        lambda: call_sub("sub"),
+    )
+    first = mov(r0, 3), mov(r2, r10), mov(r6, 5)
+    body = [random.sample(first, random.randrange(4)), *(random.choice(make)() for _ in range(random.randrange(1, 12)))]
+    return assemble(body, label("out"), exit_(), label("sub"), random.choice(make[:6])(), mov(r0, 1), exit_())
+
+
+def test_refusals_of_random_programs():
+    random = Random(7)
+    told = {"instruction": 0, "unreadable": 0, "value": 0}
+    for _ in range(1500):
+        code = random_program(random)
+        try:
+            fb.ProgramSpec("raw_tracepoint", code).load().close()
+            continue
+        except fb.VerifierError as refusal:
+            error = refusal
+        assert "\n" not in str(error)
+        if error.slot is None:
+            continue
+        assert error.source == str(code.source(error.slot))
+        # the kernel prints the instruction that it works on, and refuses the last one
+        lines = [line for line in error.log if re.match(r"\d+: \(", line)]
+        if not lines or not lines[-1].startswith(f"{error.slot}: "):
+            continue
+        told["instruction"] += 1
+        assert re.split(r" +;| \d+: ", lines[-1].partition(") ")[2])[0].strip() == error.instruction, error.log
+        # a register that cannot be read has no state
+        if unreadable := re.match(r"(R\d+) !read_ok", error.reason):
+            told["unreadable"] += 1
+            assert unreadable[1] not in error.registers, error.log
+        # and one that is no pointer has a number's
+        if value := re.match(r"(R\d+) invalid mem access 'scalar'", error.reason):
+            told["value"] += 1
+            assert re.match(r"P?(scalar\(|-?\d)", error.registers[value[1]]), error.log
+    assert min(told.values()) > 30, told
+
+
+def test_statistics_of_a_verification():
+    code = assemble(stdw(fp, -24, 1), call_sub("sub"), exit_(), label("sub"), stdw(fp, -8, 1), mov(r0, 0), exit_())
+    with fb.ProgramSpec("socket_filter", code).load(stats=True) as program:
+        stats = program.stats
+        assert stats.insns_processed == program.info.verified_insns == 6
+        # with a JIT, each has a frame of its own, rounded up by some kernels
+        assert [(-(-depth // 32)) for depth in stats.stack_depth] == [1, 1]
+        assert 0 < stats.verification_time_us < 1_000_000
+        assert stats.peak_states <= stats.total_states <= stats.insns_processed
+    with fb.ProgramSpec("socket_filter", code).load() as program:
+        assert program.stats is None
+    # a refused one has its log all the same
+    assert len(refused(fb.ProgramSpec("socket_filter", assemble(mov(r0, r3), exit_())), stats=True).log) > 2
+
+
+def test_checked_before_the_kernel_is_asked(monkeypatch):
+    code = assemble(call.ktime_get_ns(), mov(r0, r1), exit_())
+    with monkeypatch.context() as patched:
+        patched.setattr("fastbpf._native.Program", None)
+        with pytest.raises(fb.AsmError, match=rf"^{Path(__file__).name}:\d+: error: ") as found:
+            fb.ProgramSpec("socket_filter", code).load(check=True)
+    assert [(one.severity, one.slot) for one in found.value.findings] == [("error", 1)]
+    refused(fb.ProgramSpec("socket_filter", code))
+    fb.ProgramSpec("socket_filter", assemble(mov(r0, 0), exit_())).load(check=True).close()
+
+
+def test_what_a_check_warns_of_is_a_warning():
+    # Linux 6.3 and later let a privileged program read stack that it never wrote.
+    spec = fb.ProgramSpec("socket_filter", assemble(ldxdw(r0, fp, -8), exit_()))
+    with pytest.warns(UserWarning, match=rf"^{Path(__file__).name}:\d+: warning: ") as warned:
+        spec.load(check=True).close()
+    assert [Path(one.filename) for one in warned] == [Path(__file__)]
+
+
 def test_what_the_kernel_knows_of_a_program():
     with fb.ProgramSpec("socket_filter", assemble(mov(r0, 1), exit_()), name="pass_one").load() as program:
         info = program.info
@@ -150,6 +296,15 @@ def test_runs_of_a_raw_tracepoint_get_their_arguments():
     code = assemble(ldxdw(r0, r1, 0), ldxdw(r2, r1, 8), sub(r0, r2), exit_())
     with fb.ProgramSpec("raw_tracepoint", code).load() as program:
         assert program.test_run(ctx=struct.pack("<QQ", 50, 8)).retval == 42
+
+
+def test_runs_of_a_syscall_program_change_their_context():
+    code = assemble(ldxdw(r0, r1, 0), add(r0, 1), stxdw(r1, 8, r0), exit_())
+    with fb.ProgramSpec("syscall", code).load() as program:
+        given = struct.pack("<QQ", 41, 0)
+        run = program.test_run(ctx=given)
+        assert (run.retval, run.ctx) == (42, struct.pack("<QQ", 41, 42))
+        assert given == struct.pack("<QQ", 41, 0)
 
 
 def test_a_tracepoint_program_cannot_be_run_here():
@@ -323,3 +478,146 @@ def test_a_refused_load_leaves_no_map(monkeypatch):
     refused(fb.ProgramSpec("raw_tracepoint", assemble(ld_map_value(r1, counts, 0), exit_())))
     with pytest.raises(fb.StreamError, match="this map is closed"):
         made[0].fileno()
+
+
+# Callbacks and the kernel's own functions and variables
+
+
+@pytest.mark.parametrize("kind", ["socket_filter", "xdp", "raw_tracepoint", "syscall"])
+def test_a_loop_calls_back(kind):
+    # sums 0 to 9 in the place that its context points to
+    code = assemble(
+        stdw(fp, -8, 0),
+        mov(r1, 10),
+        ld_func(r2, "each one"),
+        mov(r3, fp),
+        add(r3, -8),
+        mov(r4, 0),
+        call_id(181),  # loop, Linux 5.17
+        ldxdw(r0, fp, -8),
+        exit_(),
+        label("each one"),
+        ldxdw(r3, r2, 0),
+        add(r3, r1),
+        stxdw(r2, 0, r3),
+        mov(r0, 0),
+        exit_(),
+    )
+    with fb.ProgramSpec(kind, code, name="7th.loop").load() as program:
+        packet = None if kind in {"raw_tracepoint", "syscall"} else PACKET
+        assert program.test_run(data=packet).retval == 45
+        shown = bpftool("prog", "dump", "xlated", "id", program.id)
+        # under the names that the code gives them, as BTF can have them
+        assert re.findall(r"^int (\w+)\(", shown, re.MULTILINE) == ["_7th_loop", "each_one"]
+
+
+def test_each_element_of_a_map_calls_back():
+    numbers = fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=8, name="numbers")
+    code = assemble(
+        stdw(fp, -8, 0),
+        ld_map(r1, numbers),
+        ld_func(r2, "add"),
+        mov(r3, fp),
+        add(r3, -8),
+        mov(r4, 0),
+        call_id(164),  # for_each_map_elem, Linux 5.13
+        ldxdw(r0, fp, -8),
+        exit_(),
+        label("add"),
+        ldxdw(r1, r4, 0),
+        ldxdw(r2, r3, 0),
+        add(r1, r2),
+        stxdw(r4, 0, r1),
+        call_sub("nothing"),
+        exit_(),
+        label("nothing"),
+        mov(r0, 0),
+        exit_(),
+    )
+    with fb.ProgramSpec("socket_filter", code).load() as program:
+        program.maps["numbers"].update({1: 5, 2: 7, 9: 30})
+        assert program.test_run(data=PACKET).retval == 42
+
+
+def test_a_refused_callback_names_its_line():
+    parts = mov(r1, 3), ld_func(r2, "each"), mov(r3, 0), mov(r4, 0), call_id(181), exit_()
+    code = assemble(parts, label("each"), mov(r0, 9), exit_())
+    error = refused(fb.ProgramSpec("socket_filter", code))
+    assert (error.slot, error.source) == (8, str(code.source(8)))
+    assert error.registers["R0"] == "9"
+    assert "At callback return the register R0 has" in error.reason
+
+
+def test_kernel_functions_by_name():
+    code = assemble(call_kfunc("bpf_rcu_read_lock"), call_kfunc("bpf_rcu_read_unlock"), mov(r0, 42), exit_())
+    with fb.ProgramSpec("xdp", code).load() as program:
+        assert program.test_run(data=PACKET).retval == 42
+    # the verifier knows them by their names, and what they do
+    error = refused(fb.ProgramSpec("xdp", assemble(call_kfunc("bpf_rcu_read_lock"), mov(r0, 0), exit_())))
+    assert (error.slot, error.instruction) == (2, "exit")
+    assert "bpf_rcu_read_lock" in error.reason
+
+
+def test_a_kernel_function_reads_the_kernels_context():
+    code = assemble(
+        call_kfunc("bpf_cast_to_kern_ctx"),  # struct sk_buff, Linux 6.2
+        ldxw(r0, r0, sk_buff_len()),
+        exit_(),
+    )
+    with fb.ProgramSpec("sched_cls", code).load() as program:
+        assert program.test_run(data=PACKET).retval in (len(PACKET), len(PACKET) - 14)
+
+
+def test_kernel_names_that_are_not_there():
+    line = here() + 2
+    with pytest.raises(fb.AsmError) as unknown:
+        fb.ProgramSpec("xdp", assemble(call_kfunc("bpf_rcu_read_lok"), mov(r0, 0), exit_())).load()
+    assert str(unknown.value).startswith(f'{Path(__file__).name}:{line}: call_kfunc("bpf_rcu_read_lok"): ')
+    assert 'did you mean "bpf_rcu_read_lock"' in str(unknown.value)
+    with pytest.raises(fb.AsmError, match=r'no variable .* did you mean "runqueues"'):
+        fb.ProgramSpec("xdp", assemble(ld_btf_id(r1, "runqueue"), mov(r0, 0), exit_())).load()
+
+
+def test_a_kernel_function_that_is_not_for_programs():
+    error = refused(fb.ProgramSpec("xdp", assemble(call_kfunc("schedule"), mov(r0, 0), exit_())))
+    assert error.reason == "calling kernel function schedule is not allowed"
+    assert error.instruction.startswith("call schedule")
+
+
+def test_the_address_of_a_kernel_symbol():
+    symbols = (line.split() for line in Path("/proc/kallsyms").read_text().splitlines())
+    addresses = {name: int(address, 16) for address, _, name, *_ in symbols}
+    code = assemble(ld_btf_id(r0, "bpf_rcu_read_lock"), exit_())
+    with fb.ProgramSpec("socket_filter", code).load() as program:
+        assert program.test_run(data=PACKET).retval == addresses["bpf_rcu_read_lock"] & 0xFFFFFFFF
+    # a variable: a kernel without CONFIG_KALLSYMS_ALL has it in its BTF, and does not find its address
+    spec = fb.ProgramSpec("socket_filter", assemble(ld_btf_id(r1, "runqueues"), mov(r0, 0), exit_()))
+    if "runqueues" in addresses:
+        spec.load().close()
+    else:
+        error = refused(spec)
+        assert error.reason == "ldimm64 failed to find the address for kernel symbol 'runqueues'"
+        assert error.source == str(spec.code.source(0))
+
+
+def test_maps_by_their_index():
+    code = assemble(ld_map_index_value(r1, 1, 8), ldxdw(r0, r1, 0), exit_())
+    with fb.MapSpec("array", value=fb.raw[16], max_entries=1).create() as map:
+        map[0] = struct.pack("<QQ", 1, 42)
+        program = _native.Program(1, bytes(code), "GPL", "", fds=[-1, map.fileno()])
+        assert program.test_run(PACKET, None, 0)[0] == 42
+        program.close()
+
+
+def test_the_instructions_of_a_loaded_program():
+    code = assemble(call.ktime_get_ns(), lddw(r1, 1 << 40), mov(r0, r1), exit_())
+    with fb.ProgramSpec("socket_filter", code).load() as program:
+        shown = _native.program_instructions(program.id)
+        text = bpftool("prog", "dump", "xlated", "id", program.id)
+        # a line an instruction, of which one takes two slots
+        assert len(shown) // 8 == len(re.findall(r"^ *\d+: \(", text, re.MULTILINE)) + 1
+        assert shown[8:] == bytes(code)[8:]
+        number = program.id
+    with pytest.raises(fb.KernelError, match=f"there is no program {number}") as gone:
+        _native.program_instructions(number)
+    assert gone.value.errno == errno.ENOENT

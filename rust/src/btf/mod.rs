@@ -1,6 +1,11 @@
-//! The kernel's own types: which members its structs have, to ask for a feature instead of guessing from a version.
+//! The kernel's own types: which members its structs have, to ask for a feature instead of guessing from a version, and
+//! the numbers of its functions and variables.
 
+pub(crate) mod functions;
+
+use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 const HEADER: usize = 24; // struct btf_header, include/uapi/linux/btf.h
 const MAGIC: u16 = 0xEB9F;
@@ -24,8 +29,14 @@ pub(crate) struct Btf {
 }
 
 impl Btf {
-    pub(crate) fn of_kernel() -> Option<Self> {
-        Self::parse(std::fs::read("/sys/kernel/btf/vmlinux").ok()?)
+    // Read when it is first needed, and kept: it stays the same until the machine boots again.
+    pub(crate) fn of_kernel() -> Option<&'static Self> {
+        static KERNEL: OnceLock<Btf> = OnceLock::new();
+        if KERNEL.get().is_none() {
+            let read = Self::parse(std::fs::read("/sys/kernel/btf/vmlinux").ok()?)?;
+            return Some(KERNEL.get_or_init(|| read));
+        }
+        KERNEL.get()
     }
 
     fn parse(data: Vec<u8>) -> Option<Self> {
@@ -67,6 +78,29 @@ impl Btf {
         let start = self.strings.start + self.word(at)? as usize;
         let text = self.data.get(start..self.strings.end)?;
         text.split(|&byte| byte == 0).next()
+    }
+
+    // The number of the type of that kind (BTF_KIND_FUNC …) and name.
+    pub(crate) fn id(&self, name: &str, kind: u32) -> Option<u32> {
+        let at = self.types.iter().position(|&at| self.is(at, kind) && self.name(at) == Some(name.as_bytes()))?;
+        Some(at as u32 + 1)
+    }
+
+    // The names of all types of a kind; of those that carry a tag, such as "bpf_kfunc", if one is given.
+    pub(crate) fn names(&self, kind: u32, tag: Option<&str>) -> Vec<String> {
+        let tagged: Option<HashSet<u32>> = tag.map(|tag| {
+            let tags = self.types.iter().filter(|&&at| self.is(at, DECL_TAG) && self.name(at) == Some(tag.as_bytes()));
+            tags.filter_map(|at| self.word(at + 8)).collect()
+        });
+        let numbered = (1..).zip(&self.types);
+        numbered
+            .filter(|&(id, &at)| self.is(at, kind) && tagged.as_ref().is_none_or(|tagged| tagged.contains(&id)))
+            .filter_map(|(_, &at)| Some(String::from_utf8_lossy(self.name(at)?).into_owned()))
+            .collect()
+    }
+
+    fn is(&self, at: usize, kind: u32) -> bool {
+        self.kind(at).is_some_and(|(found, _)| found == kind)
     }
 
     // Whether `struct name` has a member of that path, anonymous structs and unions passed through.
@@ -111,6 +145,18 @@ mod tests {
         assert!(btf.has_member("bpf_link_info", &["perf_event", "type"]));
         assert!(!btf.has_member("task_struct", &["no_such_member"]));
         assert!(!btf.has_member("no_such_struct", &["comm"]));
+    }
+
+    #[test]
+    fn numbers_functions_and_variables() {
+        const FUNC: u32 = 12;
+        let Some(btf) = Btf::of_kernel() else { return };
+        let id = btf.id("bpf_map_sum_elem_count", FUNC).expect("a kfunc since 6.6");
+        let name = btf.name(btf.types[id as usize - 1]);
+        assert_eq!(name, Some("bpf_map_sum_elem_count".as_bytes()));
+        assert_eq!(btf.id("bpf_map_sum_elem_count", VAR), None);
+        assert!(btf.id("runqueues", VAR).is_some());
+        assert!(btf.names(FUNC, Some("bpf_kfunc")).len() < btf.names(FUNC, None).len());
     }
 
     #[test]

@@ -15,6 +15,18 @@ pub(super) fn btf_has_member(py: Python<'_>, name: &str, path: Vec<String>) -> O
     })
 }
 
+// None where the kernel has no such type, or no BTF at all.
+#[pyfunction]
+pub(super) fn btf_id(py: Python<'_>, name: &str, kind: u32) -> Option<u32> {
+    py.detach(|| Btf::of_kernel()?.id(name, kind))
+}
+
+#[pyfunction]
+#[pyo3(signature = (kind, tag=None))]
+pub(super) fn btf_names(py: Python<'_>, kind: u32, tag: Option<&str>) -> Vec<String> {
+    py.detach(|| Btf::of_kernel().map(|btf| btf.names(kind, tag)).unwrap_or_default())
+}
+
 #[pyfunction]
 pub(super) fn clock_offsets() -> (i64, i64, i64) {
     let Offsets { monotonic, boottime, tai } = Offsets::now();

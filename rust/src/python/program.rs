@@ -1,17 +1,21 @@
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, RwLock};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use crate::btf::functions::Functions;
 use crate::error::{Error, Result};
-use crate::sys::bpf::{self, ProgramDefinition};
+use crate::sys::bpf;
+use crate::sys::bpf::program::{self as kernel, Definition};
 
 #[pyclass(frozen, module = "fastbpf._native")]
 pub(super) struct Program {
     // None when closed.
     fd: RwLock<Option<Arc<OwnedFd>>>,
+    // The verifier's statistics, if they were asked for.
+    log: String,
 }
 
 type TestRun<'py> = (u32, u32, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
@@ -19,17 +23,37 @@ type TestRun<'py> = (u32, u32, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 #[pymethods]
 impl Program {
     #[new]
-    fn load(py: Python<'_>, kind: u32, instructions: &[u8], license: &str, name: &str) -> Result<Self> {
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    #[pyo3(signature = (kind, instructions, license, name, *, flags=0, functions=Vec::new(), fds=Vec::new(), statistics=false))]
+    fn load(
+        py: Python<'_>,
+        kind: u32,
+        instructions: &[u8],
+        license: &str,
+        name: &str,
+        flags: u32,
+        functions: Vec<(u32, String)>,
+        fds: Vec<RawFd>,
+        statistics: bool,
+    ) -> Result<Self> {
         let license =
             CString::new(license).map_err(|_| Error::Layout("a license cannot hold a NUL character".into()))?;
-        let fd = py.detach(|| {
-            let definition = ProgramDefinition { kind, instructions, license: &license, name };
-            bpf::prog_load(&definition).map_err(|refused| Error::Refused {
-                source: refused.error,
-                log: String::from_utf8_lossy(&refused.log).into_owned(),
-            })
-        })?;
-        Ok(Self { fd: RwLock::new(Some(Arc::new(fd))) })
+        py.detach(|| {
+            let functions = (!functions.is_empty()).then(|| Functions::new(&functions));
+            let types = functions.as_ref().map(|functions| bpf::btf_load(&functions.types)).transpose();
+            let types = types.map_err(Error::kernel("cannot load the types of the program's functions"))?;
+            let functions = types.as_ref().zip(functions.as_ref()).map(|(fd, told)| (fd.as_fd(), &told.places[..]));
+            let definition = Definition { kind, flags, instructions, license: &license, name, fds: &fds, functions };
+            match kernel::load(&definition, statistics) {
+                Ok((fd, log)) => Ok(Self { fd: RwLock::new(Some(Arc::new(fd))), log: text(log) }),
+                Err(refused) => Err(Error::Refused { source: refused.error, log: text(refused.log) }),
+            }
+        })
+    }
+
+    #[getter]
+    fn log(&self) -> &str {
+        &self.log
     }
 
     fn fileno(&self) -> Result<i32> {
@@ -46,13 +70,13 @@ impl Program {
     ) -> Result<TestRun<'py>> {
         let fd = self.open()?;
         let run = py
-            .detach(|| bpf::prog_test_run(fd.as_fd(), data, ctx, repeat))
+            .detach(|| kernel::test_run(fd.as_fd(), data, ctx, repeat))
             .map_err(Error::kernel("cannot run the program"))?;
         Ok((run.retval, run.duration, PyBytes::new(py, &run.data), PyBytes::new(py, &run.ctx)))
     }
 
     fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let info = bpf::prog_info(self.open()?.as_fd()).map_err(Error::kernel("cannot look at the program"))?;
+        let info = kernel::info(self.open()?.as_fd()).map_err(Error::kernel("cannot look at the program"))?;
         let dict = PyDict::new(py);
         dict.set_item("id", info.id)?;
         dict.set_item("name", bpf::info_name(&info.name))?;
@@ -74,4 +98,21 @@ impl Program {
         let fd = self.fd.read().ok().and_then(|fd| fd.clone());
         fd.ok_or_else(|| Error::Stream("this program is closed".into()))
     }
+}
+
+// The verifier quotes names that users gave, so that its log need not be UTF-8.
+fn text(log: Vec<u8>) -> String {
+    String::from_utf8(log).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+// As the verifier has rewritten them.
+#[pyfunction]
+pub(super) fn program_instructions(py: Python<'_>, id: u32) -> Result<Bound<'_, PyBytes>> {
+    let fd = kernel::open(id).map_err(|source| {
+        let unknown = source.raw_os_error() == Some(libc::ENOENT);
+        Error::kernel(format!("{} program {id}", if unknown { "there is no" } else { "cannot open" }))(source)
+    })?;
+    let instructions =
+        kernel::instructions(fd.as_fd()).map_err(Error::kernel(format!("cannot look at program {id}")))?;
+    Ok(PyBytes::new(py, &instructions))
 }

@@ -27,7 +27,7 @@ pub(crate) fn spawn_after_test_run(command: &[OsString], program: BorrowedFd<'_>
     let join = move || {
         // SAFETY: the program outlives spawn(), which returns after the child has executed.
         let program = unsafe { BorrowedFd::borrow_raw(fd) };
-        super::bpf::prog_test_run(program, None, None, 0).map(drop)
+        super::bpf::program::test_run(program, None, None, 0).map(drop)
     };
     // SAFETY: `join` makes one syscall and allocates nothing, which is allowed between fork and exec.
     unsafe { command.pre_exec(join) };

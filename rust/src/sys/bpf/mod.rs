@@ -1,12 +1,13 @@
 //! The commands of `bpf(2)` that fastbpf uses, on byte slices and file descriptors.
 
-use std::ffi::{CStr, CString};
+pub(crate) mod program;
+
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{
     bpf_attach_type, bpf_attr, bpf_attr__bindgen_ty_2__bindgen_ty_1 as ElementValue, bpf_cmd, bpf_map_info,
-    bpf_prog_info,
 };
 
 use super::{Call, call, call_fd};
@@ -107,119 +108,13 @@ fn found(answer: io::Result<i64>) -> io::Result<bool> {
     }
 }
 
-pub(crate) struct ProgramDefinition<'a> {
-    pub(crate) kind: u32,
-    pub(crate) instructions: &'a [u8],
-    pub(crate) license: &'a CStr,
-    pub(crate) name: &'a str,
-}
-
-pub(crate) struct LoadRefused {
-    pub(crate) error: io::Error,
-    pub(crate) log: Vec<u8>,
-}
-
-// Loads without a log; when that fails, again with one, in growing buffers, to learn why.
-pub(crate) fn prog_load(program: &ProgramDefinition<'_>) -> Result<OwnedFd, LoadRefused> {
-    if let Ok(fd) = load_once(program, &mut []) {
-        return Ok(fd);
-    }
-    let mut size = 1 << 16;
-    loop {
-        let mut log = vec![0; size];
-        match load_once(program, &mut log) {
-            Ok(fd) => return Ok(fd),
-            // The kernel takes at most UINT_MAX >> 2 (kernel/bpf/log.c bpf_verifier_log_attr_valid).
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && size < 1 << 29 => size <<= 3,
-            Err(error) => {
-                return Err(LoadRefused { error, log: until_nul(log) });
-            }
-        }
-    }
-}
-
-fn load_once(program: &ProgramDefinition<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
-    let mut attr = attr();
-    // SAFETY: as in map_create.
-    let a = unsafe { &mut attr.__bindgen_anon_3 };
-    a.prog_type = program.kind;
-    a.insn_cnt = u32::try_from(program.instructions.len() / 8).unwrap_or(u32::MAX);
-    a.insns = program.instructions.as_ptr() as u64;
-    a.license = program.license.as_ptr() as u64;
-    a.prog_name = name(program.name);
-    if !log.is_empty() {
-        a.log_level = 1;
-        a.log_size = u32::try_from(log.len()).unwrap_or(u32::MAX);
-        a.log_buf = log.as_mut_ptr() as u64;
-    }
-    call_fd(Call::Bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr))
-}
-
-fn until_nul(mut log: Vec<u8>) -> Vec<u8> {
-    let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
-    log.truncate(end);
-    log
-}
-
-#[derive(Default)]
-pub(crate) struct TestRun {
-    pub(crate) retval: u32,
-    pub(crate) duration: u32,
-    pub(crate) data: Vec<u8>,
-    pub(crate) ctx: Vec<u8>,
-}
-
-pub(crate) fn prog_test_run(
-    program: BorrowedFd<'_>,
-    data: Option<&[u8]>,
-    ctx: Option<&[u8]>,
-    repeat: u32,
-) -> io::Result<TestRun> {
-    // Room for what a program may push in front of and behind a packet (XDP_PACKET_HEADROOM and a tail of a page).
-    let mut out = data.map(|data| vec![0_u8; data.len() + 4096]);
-    // A raw tracepoint's context goes in only (net/bpf/test_run.c bpf_prog_test_run_raw_tp refuses ctx_out).
-    let mut ctx_out = match (ctx, data) {
-        (Some(ctx), Some(_)) => Some(vec![0_u8; ctx.len()]),
-        _ => None,
-    };
-    let mut attr = attr();
-    // SAFETY: as in map_create.
-    let a = unsafe { &mut attr.test };
-    a.prog_fd = fd(program);
-    a.repeat = repeat;
-    if let (Some(data), Some(out)) = (data, out.as_mut()) {
-        a.data_in = data.as_ptr() as u64;
-        a.data_size_in = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        a.data_out = out.as_mut_ptr() as u64;
-        a.data_size_out = u32::try_from(out.len()).unwrap_or(u32::MAX);
-    }
-    if let Some(ctx) = ctx {
-        a.ctx_in = ctx.as_ptr() as u64;
-        a.ctx_size_in = u32::try_from(ctx.len()).unwrap_or(u32::MAX);
-    }
-    if let Some(ctx) = ctx_out.as_mut() {
-        a.ctx_out = ctx.as_mut_ptr() as u64;
-        a.ctx_size_out = u32::try_from(ctx.len()).unwrap_or(u32::MAX);
-    }
-    call(Call::Bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr))?;
-    // SAFETY: the kernel has filled the same member in.
-    let a = unsafe { &attr.test };
-    let cut = |bytes: Option<Vec<u8>>, size: u32| {
-        let mut bytes = bytes.unwrap_or_default();
-        bytes.truncate(size as usize);
-        bytes
-    };
-    Ok(TestRun {
-        retval: a.retval,
-        duration: a.duration,
-        data: cut(out, a.data_size_out),
-        ctx: cut(ctx_out, a.ctx_size_out),
-    })
-}
-
 fn info<T>(object: BorrowedFd<'_>) -> io::Result<T> {
     // SAFETY: only called for the kernel's info structs, plain integers for which all zero bytes is a value.
-    let mut info: T = unsafe { std::mem::zeroed() };
+    fill_info(object, unsafe { std::mem::zeroed() })
+}
+
+// The pointers in `info` say where the kernel is to write more, and their lengths how much fits.
+fn fill_info<T>(object: BorrowedFd<'_>, mut info: T) -> io::Result<T> {
     let mut attr = attr();
     // SAFETY: as in map_create.
     let a = unsafe { &mut attr.info };
@@ -230,16 +125,22 @@ fn info<T>(object: BorrowedFd<'_>) -> io::Result<T> {
     Ok(info)
 }
 
-pub(crate) fn prog_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
-    info(program)
-}
-
 pub(crate) fn map_info(map: BorrowedFd<'_>) -> io::Result<bpf_map_info> {
     info(map)
 }
 
 pub(crate) fn info_name(name: &[std::ffi::c_char; 16]) -> String {
     name.iter().take_while(|&&c| c != 0).map(|&c| char::from(c.cast_unsigned())).collect()
+}
+
+// Gives types to the kernel, for a program to refer to.
+pub(crate) fn btf_load(types: &[u8]) -> io::Result<OwnedFd> {
+    let mut attr = attr();
+    // SAFETY: as in map_create.
+    let a = unsafe { &mut attr.__bindgen_anon_7 };
+    a.btf = types.as_ptr() as u64;
+    a.btf_size = u32::try_from(types.len()).unwrap_or(u32::MAX);
+    call_fd(Call::Bpf(bpf_cmd::BPF_BTF_LOAD, &mut attr))
 }
 
 // A link that lives with its descriptor. EINVAL where the kernel has no link for perf events (before 5.15).
