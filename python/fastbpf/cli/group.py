@@ -18,6 +18,8 @@ _COMMANDS: Final = {
     "probes": "list what can be traced, and its fields",
     "record": "trace into a capture, to be decoded later",
     "replay": "decode a capture, anywhere and without privileges",
+    "asm": "text to the raw instructions of a BPF program",
+    "disasm": "raw instructions, or those of a loaded program, to text",
     "doctor": "what this machine allows, and what to do about what it does not",
 }
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from fastbpf.asm import Code
-    from fastbpf.asm.code import Part
+    from fastbpf.asm.assembly import Part
     from fastbpf.record import FieldType
     from fastbpf.tracing.columns import Column, Origin
     from fastbpf.tracing.follow import Followed
