@@ -17,6 +17,20 @@ find_python() {
     return 1
 }
 
+# The newest LLVM that root can get, such as "llvm-22": it knows more instructions than what Debian calls "llvm".
+find_llvm() {
+    local newest=''
+    if [[ $EUID == 0 ]] && command -v apt-cache >/dev/null; then
+        newest=$(numbered_llvm)
+        if [[ -z $newest ]]; then # no lists of packages yet
+            apt-get update -qq </dev/null >/dev/null || true
+            newest=$(numbered_llvm)
+        fi
+    fi
+    echo "${newest:-llvm}"
+}
+numbered_llvm() { apt-cache search --names-only '^llvm-[0-9]+$' | cut -d' ' -f1 | sort -V | tail -1; }
+
 # package: the command that shows that it is not missing.
 declare -A shown_by=(
     [bpftool]='command -v bpftool'
@@ -25,7 +39,7 @@ declare -A shown_by=(
     [libbpf-dev]='test -e /usr/include/bpf/libbpf.h'
     [libc6-dev]='test -e /usr/include/stdio.h'
     [libelf-dev]='test -e /usr/include/libelf.h'
-    [llvm]='command -v llvm-mc && command -v llvm-objdump'
+    [llvm]='compgen -c llvm-mc && compgen -c llvm-objdump'
     [python3]='find_python'
     [python3-bpfcc]='/usr/bin/python3 -c "import bcc"'
     # To link Rust's tests. Another Python than Debian's brings its own library.
@@ -40,12 +54,19 @@ for pair in amd64:x86_64 arm64:aarch64 ppc64el:powerpc64le riscv64:riscv64 s390x
     cross+=("linux-libc-dev-${pair%:*}-cross")
     shown_by[${cross[-1]}]="test -e /usr/include/$headers/asm/ptrace.h || test -e /usr/$headers/include/asm/ptrace.h"
 done
+llvm=llvm
+if [[ ${1:-} == test ]]; then
+    llvm=$(find_llvm)
+    # "llvm" stands for any
+    number=${llvm#llvm}
+    [[ -z $number ]] || shown_by[$llvm]="command -v llvm-mc$number && command -v llvm-objdump$number"
+fi
 needed=(gcc libc6-dev python3 python3-venv)
 useful=()
 case ${1:-} in
     python) find_python; exit ;;
     demo) ;;
-    test) needed+=(python3-dev); useful=(bpftool libbpf-dev libelf-dev llvm zlib1g-dev "${cross[@]}") ;;
+    test) needed+=(python3-dev); useful=(bpftool libbpf-dev libelf-dev "$llvm" zlib1g-dev "${cross[@]}") ;;
     bench) useful=(bpftrace libbpf-dev libelf-dev python3-bpfcc zlib1g-dev) ;;
     *) echo "usage: $0 python|demo|test|bench" >&2; exit 2 ;;
 esac

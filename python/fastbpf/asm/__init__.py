@@ -27,12 +27,14 @@ from fastbpf.asm.atomic import *
 from fastbpf.asm.calls import *
 from fastbpf.asm.code import *
 from fastbpf.asm.ctx import *
+from fastbpf.asm.disassembly import disassemble
 from fastbpf.asm.instruction import Instruction, Label
 from fastbpf.asm.jump import *
 from fastbpf.asm.memory import *
 from fastbpf.asm.operands import Address, Register, fp, r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10
 from fastbpf.asm.packet import *
 from fastbpf.asm.source import Source
+from fastbpf.asm.text import parse
 from fastbpf.asm.wide import *
 from fastbpf.errors import AsmError
 
@@ -56,4 +58,4 @@ __all__ += ["atomic_fetch_add", "atomic_fetch_and", "atomic_fetch_or", "atomic_f
 __all__ += ["load_acquire", "store_release"]
 __all__ += ["call", "call_id", "call_kfunc", "call_sub"]
 __all__ += ["Field", "ctx", "ld_ctx"]
-__all__ += ["Code", "assemble"]
+__all__ += ["Code", "assemble", "disassemble", "parse"]

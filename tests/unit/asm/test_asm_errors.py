@@ -159,7 +159,7 @@ def test_kernel_errors_carry_their_number_and_say_their_sentence() -> None:
     error = KernelError(errno.EPERM, "run as root")
     assert (error.errno, error.strerror, str(error)) == (errno.EPERM, "run as root", "run as root")
     error = pickle.loads(
-        pickle.dumps(VerifierError(errno.EACCES, "r1 is not set", ("0: exit", "R0 !read_ok"), "a.py:12"))
+        pickle.dumps(VerifierError(errno.EACCES, "r1 is not set", ("0: exit", "R0 !read_ok"), source="a.py:12"))
     )
     assert (error.errno, str(error), error.log, error.source) == (
         errno.EACCES,

@@ -102,7 +102,7 @@ def ends(code: Code) -> dict[int, int]:
         if opposite:
             assert insn.off == 1
             at += 1
-        elif insn.opcode not in (0x05, 0x06) and insns[at + 1].opcode == 0x05 and insns[at + 2].opcode == 0x06:
+        elif at + 1 in insns and insns[at + 1].opcode == 0x05:
             assert (insn.off, insns[at + 1].off) == (1, 1)
             at += 2
         distance = insns[at].distance

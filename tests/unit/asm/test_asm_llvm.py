@@ -17,7 +17,7 @@ from fastbpf.asm import *
 from fastbpf.asm import opcode as op
 from fastbpf.asm.disassembly import disassemble, used_fields
 from fastbpf.asm.instruction import MNEMONICS
-from fastbpf.asm.text.reader import parse
+from fastbpf.asm.text import parse
 from fastbpf.asm.text.writer import write
 
 REGISTERS = (r0, r3, r9)

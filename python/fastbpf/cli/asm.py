@@ -1,0 +1,55 @@
+"""`fastbpf asm`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from fastbpf.cli import options
+from fastbpf.cli.refusal import Refused, refusing
+
+
+@click.command()
+@click.argument("file")
+@click.option("-o", "--output", metavar="OUT", help="Write the instructions there; by default to stdout.")
+@options.force
+def asm(file: str, output: str | None, force: bool) -> None:  # noqa: FBT001  # click gives names
+    """Assemble the text in FILE (- is stdin) to the raw instructions of a program, 8 bytes each.
+
+    The text is the kernel's (if r0 == 0x0 goto pc+1), LLVM's (goto +1), or what fastbpf disasm, bpftool and the
+    verifier's log show; a map goes by its file descriptor, map[fd:5].
+
+    \b
+    fastbpf asm drop.bpf -o drop.bin
+    fastbpf disasm drop.bin
+    """  # noqa: D301  # click reads \b
+    from fastbpf.asm.text import parse
+    from fastbpf.sinks.output import Output
+
+    if output is None and os.isatty(1):
+        raise Refused("instructions are bytes, which a terminal cannot show; give -o OUT, or pipe them on")
+    with refusing():
+        code = parse(_text(file), file=_named(file))
+        # Of what has a name only, such as a kernel function, bytes cannot tell: this says so.
+        raw = code.link(lambda _map: -1)
+        if output is not None:
+            place = Output(output, force=force)
+            place.write(raw)
+            place.commit()
+            return
+    sys.stdout.buffer.write(raw)
+
+
+def _text(file: str) -> str:
+    raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise Refused(f"{_named(file)} is no text in UTF-8; fastbpf disasm reads raw instructions") from None
+
+
+def _named(file: str) -> str:
+    return "<stdin>" if file == "-" else file
