@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from fastbpf.cli import options
+from fastbpf.cli.input import read_input
 from fastbpf.cli.refusal import Refused, refusing
 
 
@@ -44,9 +44,8 @@ def asm(file: str, output: str | None, force: bool) -> None:  # noqa: FBT001  # 
 
 
 def _text(file: str) -> str:
-    raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
-        return raw.decode()
+        return read_input(file).decode()
     except UnicodeDecodeError:
         raise Refused(f"{_named(file)} is no text in UTF-8; fastbpf disasm reads raw instructions") from None
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fastbpf.cli.input import read_input
 from fastbpf.cli.refusal import Refused, refusing
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def disasm(file: str | None, prog: int | None, with_bytes: bool) -> None:  # noq
 def _raw(file: str) -> Code:
     from fastbpf.asm.disassembly import disassemble
 
-    raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    raw = read_input(file)
     if raw.startswith(_ELF):
         raise Refused(
             f"{file} is an object file; llvm-objcopy -O binary --only-section=SECTION takes a program out of it"
