@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from fastbpf.asm.instruction import Instruction
     from fastbpf.asm.source import Source
 
-# where the verifier's log begins its comments
-_COLUMN = 40
+
+# Where a comment begins, as in the verifier's log: far enough to the right, in steps.
+def _column(line: str) -> int:
+    return max(40, (len(line) + 11) // 8 * 8)
 
 
 def listing(
@@ -41,7 +43,7 @@ def listing(
         source = insn.source
         line = f"{slot:4}: ({insn.opcode:02x}) {write(insn, maps.get(id(insn.map)))}"
         if labels and (distance := insn.distance) is not None and (to := labels.get(slot + 1 + distance)):
-            line = f"{line:<{_COLUMN}}; {to[0]}"
+            line = f"{line:<{_column(line)}}; {to[0]}"
         lines.append(line)
         if bytes:
             # in a line of their own, as bpftool's "opcodes" has them
