@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def script(page, language="python"):
-    """The page with everything but its blocks of one language blanked, so that a traceback names the page's own lines."""
+    """The page with all but the blocks of one language blanked, so that a traceback names the page's own lines."""
     inside = False
     lines = []
     for line in page.read_text().splitlines():
@@ -34,7 +34,9 @@ def test_the_code_on_the_page_runs(page, tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_sessions_on_the_page_print_what_they_show(page):
+def test_sessions_on_the_page_print_what_they_show(page, monkeypatch):
+    # as the interpreter names what is typed
+    monkeypatch.setattr(doctest, "compile", lambda source, _, *how: compile(source, "<stdin>", *how), raising=False)
     shown = script(page, "pycon")
     example = doctest.DocTestParser().get_doctest(shown, {"__name__": "__main__"}, page.name, str(page), 0)
     told = []
