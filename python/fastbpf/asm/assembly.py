@@ -88,7 +88,8 @@ def assemble(*parts: Part, kernel: str | int | tuple[int, int] | KernelVersion |
     if not row.instructions:
         raise AsmError(f"{here()}: assemble() needs at least one instruction")
     instructions, starts = row.resolve(kernel)
-    return Code(instructions, {name: starts[index] for name, (index, _) in scope.labels.items()})
+    labels = {name: starts[index] for name, (index, _) in scope.labels.items()}
+    return Code(instructions, labels, [(starts[first], starts[end], part) for first, end, part in row.pieces])
 
 
 class _Scope:
@@ -115,11 +116,12 @@ class _Scope:
 
 
 class _Row:
-    # The instructions, the slot that each begins in and the end, and those that go to a label.
+    # The instructions, the slot that each begins in and the end, those that go to a label, and the pieces.
     def __init__(self) -> None:
         self.instructions: list[Instruction] = []
         self.starts = [0]
         self.waiting: list[tuple[int, _Scope]] = []
+        self.pieces: list[tuple[int, int, Piece]] = []
 
     def add(self, parts: Iterable[object], scope: _Scope) -> None:
         instructions, starts = self.instructions, self.starts
@@ -133,7 +135,7 @@ class _Row:
                 starts.append(end)
             elif type(part) is Label:
                 self._define(part, len(instructions), scope)
-            elif type(part) is Piece:
+            elif isinstance(part, Piece):
                 self._add_piece(part, scope)
                 end = starts[-1]
             # not to be looked into: text gives text for ever, a live map its keys
@@ -152,7 +154,9 @@ class _Row:
 
     def _add_piece(self, part: Piece, scope: _Scope) -> None:
         inner, begin = _Scope(scope), self.starts[-1]
+        first, place = len(self.instructions), len(self.pieces)
         self.add(part.parts, inner)
+        self.pieces.insert(place, (first, len(self.instructions), part))
         for name in part.export:
             if name not in inner.labels:
                 reason = f"the piece has no label({show(name)}) to export{nearest(name, inner.labels)}"

@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from fastbpf.asm.assembly import Piece
     from fastbpf.asm.check.finding import Finding
     from fastbpf.asm.instruction import Instruction
     from fastbpf.asm.source import Source
@@ -38,20 +39,27 @@ class Code(Value):
     any other: `assemble(code, more)` works.
     """
 
-    __slots__ = ("_bytes", "_instructions", "_labels", "_starts")
+    __slots__ = ("_bytes", "_instructions", "_labels", "_pieces", "_starts")
     _bytes: bytes
     _instructions: tuple[Instruction, ...]
     _labels: dict[str, int]
+    _pieces: tuple[tuple[int, int, Piece], ...]
     _starts: list[int] | None
 
-    def __init__(self, instructions: Iterable[Instruction], labels: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        instructions: Iterable[Instruction],
+        labels: Mapping[str, int] | None = None,
+        pieces: Iterable[tuple[int, int, Piece]] = (),
+    ) -> None:
         fill(self, "_instructions", tuple(instructions))
         fill(self, "_bytes", b"".join([bytes(insn) for insn in self._instructions]))
         fill(self, "_labels", dict(labels or {}))
+        fill(self, "_pieces", tuple(pieces))
         fill(self, "_starts", None)
 
     def _fields(self) -> tuple[object, ...]:
-        return self._instructions, self._labels
+        return self._instructions, self._labels, self._pieces
 
     def _content(self) -> tuple[object, ...]:
         return (self._instructions,)
@@ -75,6 +83,14 @@ class Code(Value):
     def labels(self) -> dict[str, int]:
         """The labels that the code was assembled with, those of pieces excepted, and the slots that they name."""
         return dict(self._labels)
+
+    @property
+    def pieces(self) -> tuple[tuple[int, int, Piece], ...]:
+        """The pieces that the code was assembled with: the first slot of each, the one behind its last, and itself.
+
+        One within another comes after it. Building blocks are pieces.
+        """
+        return self._pieces
 
     @property
     def maps(self) -> tuple[object, ...]:
