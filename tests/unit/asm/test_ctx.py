@@ -299,3 +299,13 @@ def test_no_rule_refuses_what_it_allows():
                 for write in (False, True):
                     both = access.allows(offset, size, write) and access.certainly_refused(offset, size, write)
                     assert not both
+
+
+def test_what_only_newer_kernels_take_is_not_certainly_refused() -> None:
+    # Linux 7.2 reads the context of a syscall program at any offset
+    syscall, tracepoint = accesses("syscall"), accesses("tracepoint")
+    assert syscall is not None
+    assert tracepoint is not None
+    assert not syscall.allows(2, 4, False)
+    assert not syscall.certainly_refused(2, 4, False)
+    assert tracepoint.certainly_refused(10, 4, False)

@@ -150,8 +150,11 @@ class Access:
         Neither this nor `allows` holds where kernels differ, and where a later one may have another field: in a gap
         between fields, and right behind the last.
         """
-        if offset < 0 or offset % size:
+        if offset < 0:
             return True
+        if offset % size:
+            # Linux 7.2 takes it of a syscall program, whose context is plain memory.
+            return self._prog_type != "syscall"
         if self.allows(offset, size, write) or _meets(self._others, offset, size):
             return False
         gap = not any(start < offset + size and offset < end for start, end in self._known)
