@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write python/fastbpf/asm/ctx/fields.py: where the fields of program contexts are.
+"""Write python/fastbpf/asm/context/fields.py: where the fields of program contexts are.
 
 The contexts come from the running kernel's BTF; registers and `bpf_perf_event_data`, which each architecture has in its
 own way, from the headers that Debian has for each (linux-libc-dev, and linux-libc-dev-*-cross for the others), which
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TABLE = Path(__file__).parents[1] / "python/fastbpf/asm/ctx/fields.py"
+TABLE = Path(__file__).parents[1] / "python/fastbpf/asm/context/fields.py"
 KERNEL = Path("/sys/kernel/btf/vmlinux")
 
 # The name that people write -> the kernel's, where it is another.

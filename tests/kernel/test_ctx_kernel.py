@@ -13,9 +13,9 @@ from struct import calcsize, pack
 import pytest
 
 from fastbpf.asm import *
-from fastbpf.asm.ctx import ctx, ld_ctx
-from fastbpf.asm.ctx.access import accesses, struct_of
-from fastbpf.asm.ctx.fields import KERNEL
+from fastbpf.asm.context import ctx, ld_ctx
+from fastbpf.asm.context.access import accesses, struct_of
+from fastbpf.asm.context.fields import KERNEL
 from fastbpf.programs import _TYPES
 
 PROG_LOAD, PROG_TEST_RUN, BTF_GET_FD_BY_ID = 5, 10, 19

@@ -26,10 +26,11 @@ from fastbpf.asm.assembly import *
 from fastbpf.asm.atomic import *
 from fastbpf.asm.calls import *
 from fastbpf.asm.code import *
-from fastbpf.asm.ctx import *
+from fastbpf.asm.context import *
 from fastbpf.asm.disassembly import disassemble
 from fastbpf.asm.instruction import Instruction, Label
 from fastbpf.asm.jump import *
+from fastbpf.asm.kfuncs import *
 from fastbpf.asm.memory import *
 from fastbpf.asm.operands import Address, Register, fp, r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10
 from fastbpf.asm.packet import *
@@ -56,6 +57,6 @@ __all__ += ["jeq32", "jge32", "jgt32", "jle32", "jlt32", "jne32", "jset32", "jsg
 __all__ += ["atomic_add", "atomic_and", "atomic_cmpxchg", "atomic_or", "atomic_xchg", "atomic_xor"]
 __all__ += ["atomic_fetch_add", "atomic_fetch_and", "atomic_fetch_or", "atomic_fetch_xor"]
 __all__ += ["load_acquire", "store_release"]
-__all__ += ["call", "call_id", "call_kfunc", "call_sub"]
+__all__ += ["call", "call_id", "call_kfunc", "call_sub", "kfunc"]
 __all__ += ["Field", "ctx", "ld_ctx"]
 __all__ += ["Code", "assemble", "disassemble", "parse"]

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from fastbpf.asm import opcode as op
-from fastbpf.asm.arguments import place
+from fastbpf.asm.arguments import fitting, place
 from fastbpf.asm.instruction import Instruction
 from fastbpf.asm.mnemonic import Mnemonic
 from fastbpf.asm.operands import symbol, target, within
@@ -23,9 +23,13 @@ __all__ = ["call", "call_id", "call_kfunc", "call_sub"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from inspect import Signature
     from typing import Final
 
     from fastbpf.asm.arguments import Argument
+    from fastbpf.asm.signatures import HelperCalls
+    from fastbpf.helpers.prototypes import Parameter
 
 
 class _CallId(Mnemonic):
@@ -75,32 +79,68 @@ class _CallKfunc(Mnemonic):
 
 
 class _HelperCall:
-    """The call of a helper, its arguments moved into place."""
+    # The call of a helper, its arguments moved into place. Its docstring is written when it is asked for.
 
     def __init__(self, name: str) -> None:
         self._number = NAMES.index(name)
-        self._parameters = PARAMETERS[self._number]
         self.__name__ = name
-        self.__doc__ = f"{name}({', '.join(self._parameters)}): helper {self._number}, see bpf-helpers(7)."
+        names = PARAMETERS[self._number]
+        self._variadic = names[-1:] == ("...",)
+        self._names = names[:-1] if self._variadic else names
+        self._parameters: tuple[Parameter, ...] | None = None
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]  # a text, once it is read
+        from fastbpf.asm.call_help import document
+
+        return document(self._number)
+
+    @property
+    def __signature__(self) -> Signature:
+        from fastbpf.asm.call_help import signature
+
+        return signature(self._number)
 
     @checked
-    def __call__(self, *arguments: Argument) -> tuple[Instruction, ...]:
-        """Move the arguments into r1 to r5 and call; r0 is the result, r1 to r5 are lost.
+    def __call__(self, *arguments: Argument, **named: Argument) -> tuple[Instruction, ...]:
+        given = self._in_order(arguments, named) if named else arguments
+        self._check_count(len(given))
+        if not given:
+            return (call_id(self._number),)
+        if self._parameters is None:
+            from fastbpf.helpers.prototypes import prototype  # takes as long to import as the assembler
 
-        An argument is a register, an address (`fp - 8`, `r6 + 24`), any number of 64 bits, or a map. They are moved as
-        if all at once, so `call.x(r2, r1)` swaps, by way of r0.
-        """
-        self._check_count(len(arguments))
-        return (*place(arguments), call_id(self._number))
+            known = prototype(self._number)
+            self._parameters = known.parameters if known else ()
+        return (*place(fitting(self._parameters, given)), call_id(self._number))
+
+    def _in_order(self, arguments: Sequence[Argument], named: Mapping[str, Argument]) -> list[Argument]:
+        values = dict(zip(self._names, arguments, strict=False))
+        for written, argument in named.items():
+            name = written.removesuffix("_")  # from is a word of Python: from_=
+            if name not in self._names:
+                guess = nearest(name, self._names)
+                raise OperandError(f"{self._signature()} has no parameter {written}{guess}")
+            if name in values:
+                raise OperandError(f"{name} is given twice")
+            values[name] = argument
+        if missing := [name for name in self._names if name not in values]:
+            raise OperandError(
+                f"{self._signature()}: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+            )
+        return [*(values[name] for name in self._names), *arguments[len(self._names) :]]
 
     def _check_count(self, given: int) -> None:
-        least, most = len(self._parameters), len(self._parameters)
-        if self._parameters[-1:] == ("...",):
-            least, most = least - 1, 5
+        least = len(self._names)
+        most = 5 if self._variadic else least
         if not least <= given <= most:
             wanted = str(least) if least == most else f"{least} to {most}"
-            signature = f"{self.__name__}({', '.join(self._parameters)})"
-            raise OperandError(f"{signature} takes {wanted} argument{'s' * (wanted != '1')}, not {given}")
+            missing = f": {' and '.join(self._names[given:])} missing" if 0 < given < least else ""
+            plural = "s" * (wanted != "1")
+            raise OperandError(f"{self._signature()} takes {wanted} argument{plural}, not {given}{missing}")
+
+    def _signature(self) -> str:
+        return f"{self.__name__}({', '.join(PARAMETERS[self._number])})"
 
     def __repr__(self) -> str:
         return f"call.{self.__name__}"
@@ -112,7 +152,28 @@ class _UnknownHelperError(AsmError, AttributeError):
 
 
 class _Call:
-    """The helpers by name: `call.ktime_get_ns()` gives a tuple of instructions, which `assemble` flattens."""
+    """The kernel's helper functions by name. A call gives a tuple of instructions, which `assemble` flattens.
+
+    The arguments are moved into r1 to r5 as if all at once, so `call.redirect(r2, r1)` swaps, by way of r0. r0 is the
+    result; r1 to r5 are lost. They go by place or by name (`from_` for `from`), and each may be
+
+    * a register, whatever it holds;
+    * an address, `fp - 8` or `r6 + 24`;
+    * a number of 64 bits, where no pointer is wanted;
+    * a map, a MapSpec or a Map, where one is wanted;
+    * text, where the helper reads text, and bytes, where it reads memory: loading puts them into a map that nobody
+      can change (Linux 5.2), text as UTF-8 with a zero at its end. Their size may then be given as None;
+    * None for NULL, where the helper takes that;
+    * the label of a subprogram, where it calls back.
+
+    `help(call.map_lookup_elem)` tells what a helper does.
+
+    >>> from fastbpf.asm import call, fp, r2
+    >>> call.trace_printk("pid %d", None, r2)
+    (ld_map_value(r1, .rodata, 0), mov(r3, r2), mov(r2, 7), call_id(6))
+    >>> call.trace_printk(fmt=fp - 8, fmt_size=8)
+    (mov(r1, fp), add(r1, -8), mov(r2, 8), call_id(6))
+    """
 
     def __getattr__(self, name: str) -> _HelperCall:
         if name not in _HELPERS:
@@ -132,7 +193,7 @@ class _Call:
 # number 0 is no helper
 _HELPERS = frozenset(NAMES[1:])
 
-call: Final = _Call()
+call: Final[HelperCalls] = _Call()  # type: ignore[assignment]  # which has each of its names when it is asked
 call_id: Final = _CallId("call_id", "call a helper by its number", (op.CALLS, 0))
 call_sub: Final = _CallSub("call_sub", "call a subprogram. Linux 4.16.", (op.CALLS, op.PSEUDO_CALL))
 call_kfunc: Final = _CallKfunc("call_kfunc", "call a kernel function. Linux 5.13.", (op.CALLS, op.PSEUDO_KFUNC_CALL))

@@ -32,15 +32,15 @@ GOLDEN = {
         "bf68000000000000 0708000022000000 2d78050000000000",
     ),
     "l3-csum-replace-4": (
-        [mov(r1, r6), mov(r2, 24), mov(r3, r7), mov(r4, r8), mov(r5, 4), call_id(10)],
+        call.l3_csum_replace(r6, 24, r7, r8, 4),
         "bf61000000000000 b702000018000000 bf73000000000000 bf84000000000000 b705000004000000 850000000a000000",
     ),
     "l4-csum-replace-4 with pseudo header": (
-        [mov(r1, r6), mov(r2, 50), mov(r3, r7), mov(r4, r8), mov(r5, 0x14), call_id(11)],
+        call.l4_csum_replace(r6, 50, r7, r8, 0x14),
         "bf61000000000000 b702000032000000 bf73000000000000 bf84000000000000 b705000014000000 850000000b000000",
     ),
     "csum-diff": (
-        [mov(r1, r6), mov(r2, 4), mov(r3, r7), mov(r4, 4), mov(r5, r8), call_id(28)],
+        call.csum_diff(r6, 4, r7, 4, r8),
         "bf61000000000000 b702000004000000 bf73000000000000 b704000004000000 bf85000000000000 850000001c000000",
     ),
     "fold-csum-32": (
@@ -49,13 +49,13 @@ GOLDEN = {
     ),
     "negate-csum": ([xor(r0, 0xFFFF), and_(r0, 0xFFFF)], "a7000000ffff0000 57000000ffff0000"),
     "ringbuf-reserve": (
-        [ld_map(r1, ring), mov(r2, 64), mov(r3, 0), call_id(131)],
+        call.ringbuf_reserve(ring, 64, 0),
         "181100000a000000 0000000000000000 b702000040000000 b703000000000000 8500000083000000",
     ),
-    "ringbuf-submit": ([mov(r1, r6), mov(r2, 0), call_id(132)], "bf61000000000000 b702000000000000 8500000084000000"),
-    "ringbuf-discard": ([mov(r1, r6), mov(r2, 0), call_id(133)], "bf61000000000000 b702000000000000 8500000085000000"),
+    "ringbuf-submit": (call.ringbuf_submit(r6, 0), "bf61000000000000 b702000000000000 8500000084000000"),
+    "ringbuf-discard": (call.ringbuf_discard(r6, 0), "bf61000000000000 b702000000000000 8500000085000000"),
     "ringbuf-output": (
-        [ld_map(r1, ring), mov(r2, r6), mov(r3, 64), mov(r4, 0), call_id(130)],
+        call.ringbuf_output(ring, r6, 64, 0),
         "181100000a000000 0000000000000000 bf62000000000000 b703000040000000 b704000000000000 8500000082000000",
     ),
     "load-ipv6-address": (
@@ -97,10 +97,10 @@ GOLDEN = {
     ),
     "map-lookup": (
         call.map_lookup_elem(ring, fp - 16),
-        "bfa2000000000000 07020000f0ffffff 181100000a000000 0000000000000000 8500000001000000",
+        "181100000a000000 0000000000000000 bfa2000000000000 07020000f0ffffff 8500000001000000",
     ),
     "map-update": (
-        [ld_map(r1, ring), mov(r2, fp), add(r2, -16), mov(r3, fp), add(r3, -32), mov(r4, 0), call_id(2)],
+        call.map_update_elem(ring, fp - 16, fp - 32, 0),
         (
             "181100000a000000 0000000000000000 bfa2000000000000 07020000f0ffffff"
             "bfa3000000000000 07030000e0ffffff b704000000000000 8500000002000000"

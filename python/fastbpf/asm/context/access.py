@@ -4,7 +4,7 @@ The rules were learnt from the kernel's sources (net/core/filter.c, kernel/bpf/c
 hold for Linux 5.10 to 7.2; a test asks the running kernel about every offset and size. They join what all attach types
 of a program type allow.
 
->>> from fastbpf.asm.ctx.access import accesses
+>>> from fastbpf.asm.context.access import accesses
 >>> xdp = accesses("xdp")
 >>> xdp.allows(0, 4, write=False), xdp.allows(0, 8, write=False), xdp.certainly_refused(0, 8, write=False)
 (True, False, True)
@@ -16,14 +16,14 @@ of a program type allow.
 
 from __future__ import annotations
 
-from fastbpf.asm.ctx.contexts import ctx, machine, registers
+from fastbpf.asm.context.contexts import ctx, machine, registers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final, Literal, TypeAlias
 
-    from fastbpf.asm.ctx.field import Field
+    from fastbpf.asm.context.field import Field
 
     # start, end, the sizes taken in between, whether only at the start
     Rule: TypeAlias = tuple[int, int, frozenset[int], bool]
@@ -151,7 +151,8 @@ class Access:
         between fields, and right behind the last.
         """
         if offset < 0:
-            return True
+            # The kernel looks only at where a tracepoint's record ends.
+            return self._prog_type != "tracepoint"
         if offset % size:
             # Linux 7.2 takes it of a syscall program, whose context is plain memory.
             return self._prog_type != "syscall"

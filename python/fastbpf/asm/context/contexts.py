@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastbpf.asm.ctx.field import Field
+from fastbpf.asm.context.field import Field
 from fastbpf.asm.refusal import nearest
 from fastbpf.asm.source import here
 from fastbpf.asm.value import Value, fill
@@ -23,7 +23,7 @@ class UnknownFieldError(AsmError, AttributeError):
 class Context(Value):
     """A context of programs. Its fields are its attributes; `dir()` lists them.
 
-    >>> from fastbpf.asm.ctx import ctx
+    >>> from fastbpf.asm.context import ctx
     >>> dir(ctx.bpf_sysctl), ctx.bpf_sysctl.file_pos.offset
     (['file_pos', 'write'], 4)
     """
@@ -60,7 +60,7 @@ class Registers(Context):
 
     Beside its own registers, each has `arg1` …, `ret`, `ip`, `sp`, `fp`, and `syscall_arg1` … `syscall_arg6`.
 
-    >>> from fastbpf.asm.ctx import ctx
+    >>> from fastbpf.asm.context import ctx
     >>> ctx.pt_regs.x86_64.rdi.offset, ctx.pt_regs.arm64.regs[0].offset
     (112, 0)
     >>> ctx.pt_regs.x86_64.arg1.offset, ctx.pt_regs.arm64.arg1.offset, ctx.pt_regs.s390x.arg1.offset
@@ -109,7 +109,7 @@ class _Contexts:
         return _registers("bpf_perf_event_data")
 
     def __getattr__(self, name: str) -> Context:
-        from fastbpf.asm.ctx.fields import CONTEXTS
+        from fastbpf.asm.context.fields import CONTEXTS
 
         if name not in CONTEXTS:
             if name.startswith("_") and name.endswith("_"):
@@ -120,7 +120,7 @@ class _Contexts:
         return context
 
     def __dir__(self) -> list[str]:
-        from fastbpf.asm.ctx.fields import CONTEXTS
+        from fastbpf.asm.context.fields import CONTEXTS
 
         return sorted([*CONTEXTS, "args", "bpf_perf_event_data", "pt_regs"])
 
@@ -135,15 +135,15 @@ def machine() -> str:
     """The running machine's architecture, as it is called here."""
     from platform import machine
 
-    from fastbpf.asm.ctx.conventions import MACHINES
+    from fastbpf.asm.context.conventions import MACHINES
 
     return MACHINES.get(machine(), machine())
 
 
 def registers(path: str, architecture: str) -> dict[str, Field]:
     """The fields of pt_regs, or of bpf_perf_event_data, on an architecture; of none that we know, nothing."""
-    from fastbpf.asm.ctx.conventions import KERNEL_ONLY, roles
-    from fastbpf.asm.ctx.fields import REGISTERS
+    from fastbpf.asm.context.conventions import KERNEL_ONLY, roles
+    from fastbpf.asm.context.fields import REGISTERS
 
     if architecture not in REGISTERS:
         return {}

@@ -30,7 +30,7 @@ class Field(Value):
         type: the C type, that of an element if this is an array.
         elements: of an array, how many; 0 when the kernel does not tell. None: not an array.
 
-    >>> from fastbpf.asm.ctx import ctx
+    >>> from fastbpf.asm.context import ctx
     >>> field = ctx.sk_buff.cb
     >>> field.offset, field.size, field.type, field.elements
     (48, 20, '__u32', 5)
@@ -89,7 +89,7 @@ def ld_ctx(dst: Register, src: Register, field: Field) -> Instruction:
     """dst = a field of the context that src points to, loaded by the field's own width: ldxb, ldxh, ldxw or ldxdw.
 
     >>> from fastbpf.asm import r1, r2
-    >>> from fastbpf.asm.ctx import ctx, ld_ctx
+    >>> from fastbpf.asm.context import ctx, ld_ctx
     >>> ld_ctx(r2, r1, ctx.sk_buff.protocol), ld_ctx(r2, r1, ctx.args[1])
     (ldxw(r2, r1, 16), ldxdw(r2, r1, 8))
 
