@@ -187,7 +187,7 @@ def hooks_may_end_without_a_result():
 # stack
 
 
-@program("xdp")
+@program("xdp", "6.2")
 def stack_bytes_never_written():
     return [
         stw(fp, -8, 1),
@@ -196,12 +196,17 @@ def stack_bytes_never_written():
     ]
 
 
-@program("xdp")
+@program("xdp", "6.3")
+def stack_bytes_never_written_on_a_newer_kernel():
+    return [stw(fp, -8, 1), ldxdw(r0, fp, -8), exit_()]
+
+
+@program("xdp", "6.2")
 def stack_bytes_written_by_parts():
     return [stw(fp, -8, 1), sth(fp, -4, 1), stb(fp, -2, 1), stb(fp, -1, 1), ldxdw(r0, fp, -8), exit_()]
 
 
-@program("tracepoint")
+@program("tracepoint", "6.2")
 def stack_bytes_that_helpers_read_and_write():
     return [
         call.get_current_comm(fp - 16, 16),
@@ -212,7 +217,7 @@ def stack_bytes_that_helpers_read_and_write():
     ]
 
 
-@program("xdp")
+@program("xdp", "6.2")
 def a_key_never_written():
     return [
         call.map_delete_elem(HASH, fp - 4),  # warning: fp - 4 is read before
@@ -838,7 +843,7 @@ def in_callbacks():
 # A store of a register here, and a test there: each was once a false error.
 
 
-@program("tracepoint")
+@program("tracepoint", "6.2")
 def kernels_forget_what_was_not_written():
     # verified with nothing written first, a path on which an address stands there is not looked at again
     return [
