@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from time import perf_counter
@@ -11,9 +12,13 @@ from benches.harness import OURS, SYSTEM_PYTHON, Effort, MissingPeerError, Resul
 BCC = "import bcc"
 
 
+# What is installed has its bytecode beside it.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def milliseconds(python: str, code: str) -> float:
     start = perf_counter()
-    subprocess.run([python, "-c", code], check=True)
+    subprocess.run([python, "-c", code], check=True, env=_ENVIRONMENT)
     return (perf_counter() - start) * 1000
 
 

@@ -35,6 +35,7 @@ numbered_llvm() { apt-cache search --names-only '^llvm-[0-9]+$' | cut -d' ' -f1 
 declare -A shown_by=(
     [bpftool]='command -v bpftool'
     [bpftrace]='command -v bpftrace'
+    [clang]='command -v clang'
     [gcc]='command -v cc'
     [libbpf-dev]='test -e /usr/include/bpf/libbpf.h'
     [libc6-dev]='test -e /usr/include/stdio.h'
@@ -67,7 +68,7 @@ case ${1:-} in
     python) find_python; exit ;;
     demo) ;;
     test) needed+=(python3-dev); useful=(bpftool libbpf-dev libelf-dev "$llvm" zlib1g-dev "${cross[@]}") ;;
-    bench) useful=(bpftrace libbpf-dev libelf-dev python3-bpfcc zlib1g-dev) ;;
+    bench) useful=(bpftrace clang libbpf-dev libelf-dev llvm python3-bpfcc zlib1g-dev) ;;
     *) echo "usage: $0 python|demo|test|bench" >&2; exit 2 ;;
 esac
 

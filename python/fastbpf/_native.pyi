@@ -14,11 +14,13 @@ __all__ = [
     "Program",
     "RecordBatch",
     "RingStream",
+    "btf_enumerators",
     "btf_has_member",
     "btf_id",
     "btf_names",
     "clock_offsets",
     "program_instructions",
+    "program_verdicts",
     "record_schema",
     "wait_for_running_programs",
 ]
@@ -78,6 +80,9 @@ class Map:
 
     def next_key(self, key: bytes | None) -> bytes | None:
         """The key after this one, the first after None, None after the last."""
+
+    def freeze(self) -> None:
+        """Takes the right to write elements from every process, this one too (BPF_MAP_FREEZE)."""
 
     def close(self) -> None:
         """Lets go of the map."""
@@ -211,6 +216,9 @@ class Child:
 def record_schema(fields: list[tuple[str, int, str]], size: int) -> object:
     """The Arrow schema of a record, as a capsule."""
 
+def btf_enumerators(name: str) -> list[tuple[str, int]] | None:
+    """The names and numbers of `enum name` of the kernel, in its order; None when it has no such enum, or no BTF."""
+
 def btf_has_member(name: str, path: list[str]) -> bool | None:
     """Whether the kernel's `struct name` has such a member; None when the kernel has no BTF."""
 
@@ -227,6 +235,14 @@ def program_instructions(id: int) -> bytes:
     """The instructions of a loaded program, as the verifier has rewritten them; none if the kernel does not show them.
 
     Raises `KernelError` when there is no such program. Source: bpf(2), BPF_OBJ_GET_INFO_BY_FD.
+    """
+
+def program_verdicts(
+    kind: int, attach_type: int, btf_id: int, flags: int, programs: list[bytes]
+) -> list[tuple[int, str]]:
+    """What the kernel says of programs under the GPL that are not kept: errno, or 0, and the verifier's log.
+
+    `attach_type` and `btf_id` say what they are for, where the kernel wants to know (bpf(2), BPF_PROG_LOAD).
     """
 
 def clock_offsets() -> tuple[int, int, int]:

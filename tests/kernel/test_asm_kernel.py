@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastbpf.asm import *
+from fastbpf.asm.arguments import place
 
 MAP_CREATE, MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, PROG_LOAD, PROG_TEST_RUN = 0, 1, 2, 5, 10
 ARRAY, SOCKET_FILTER = 2, 1
@@ -310,10 +311,7 @@ arguments = st.one_of(registers, places, st.integers(-(1 << 63), M64))
 @given(given_arguments=st.lists(arguments, min_size=2, max_size=5), values=st.lists(u64s, min_size=9, max_size=9))
 def test_arguments_move_all_at_once(result: RawMap, given_arguments: list[object], values: list[int]) -> None:
     holds = dict(zip((r0, r1, r2, r3, r4, r5, r7, r8, r9), values, strict=True))
-    helper = {2: call.redirect, 3: call.redirect_map, 4: call.get_stack, 5: call.perf_event_output}[
-        len(given_arguments)
-    ]
-    *moves, _ = helper(*given_arguments)
+    moves = place(given_arguments)
     found = run(result, [const(register, value) for register, value in holds.items()], moves)
 
     def expected(argument: object) -> int:

@@ -179,8 +179,8 @@ def test_the_kernel_knows_the_map_as_it_was_described():
     ("arguments", "error", "message"),
     [
         ({"type": "hsah", "key": fb.u32, "value": fb.u32, "max_entries": 1}, fb.LayoutError, "did you mean 'hash'"),
-        ({"type": "lru_hash", "key": fb.u32, "value": fb.u32}, fb.LayoutError, "no lru_hash maps yet; there are hash"),
-        ({"type": "zzz"}, fb.LayoutError, "there are hash, array, percpu_array, ringbuf"),
+        ({"type": "queue", "value": fb.u32}, fb.LayoutError, "no queue maps yet; there are hash"),
+        ({"type": "zzz"}, fb.LayoutError, "there are hash, array, lru_hash, percpu_array, ringbuf"),
         ({"type": 3}, fb.LayoutError, "no map type 3"),
         ({"type": "array", "value": fb.u32, "max_entries": 1.5}, fb.LayoutError, "max_entries=1.5: give a whole"),
         ({"type": "ringbuf", "max_entries": "4096"}, fb.LayoutError, "max_entries='4096': give a whole"),

@@ -27,16 +27,15 @@ SLEEPABLE = 1 << 4
 CAP_SYS_ADMIN, CAP_PERFMON = 21, 38
 
 # What the kernel allows hangs on the attach type too; where a row says more than one, none of them allows everything.
-# get_retval is for cgroup hooks that have a return value: the kernel believes what sock_ops and sysctl programs say.
 VARIANTS = {
     "kprobe": [(0, 0), (0, SLEEPABLE), (42, 0), (48, 0)],
     "cgroup_skb": [(0, 0), (1, 0)],
     "cgroup_sock": [(attach, 0) for attach in (2, 12, 13, 34)],
-    "sock_ops": [(3, 0), (6, 0)],
+    "sock_ops": [(3, 0)],
     "cgroup_device": [(6, 0)],
     "cgroup_sock_addr": [(attach, 0) for attach in (*range(8, 12), 14, 15, 19, 20, *range(29, 33), *range(49, 54))],
     "sk_reuseport": [(39, 0), (40, 0)],
-    "cgroup_sysctl": [(18, 0), (6, 0)],
+    "cgroup_sysctl": [(18, 0)],
     "cgroup_sockopt": [(21, 0), (22, 0)],
     "sk_lookup": [(36, 0)],
     "syscall": [(0, SLEEPABLE)],
@@ -103,6 +102,7 @@ REFUSED = (
     "invalid func",
     "not supported for program type",
     "not allowed in probe",
+    "might sleep",
 )
 
 

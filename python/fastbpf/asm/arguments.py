@@ -39,9 +39,10 @@ _MEMORY = _READ | {"mem_write"}
 
 
 def fitting(parameters: Sequence[Parameter], arguments: Sequence[Argument]) -> list[Argument]:
-    """The arguments as `place` wants them: text is in read-only memory, sizes are numbers; what does not fit is refused.
+    """The arguments as `place` wants them, text in read-only memory, sizes as numbers; what does not fit is refused.
 
-    Whatever a register holds is taken; the kernel sees to that.
+    Whatever a register holds is taken; the kernel sees to that. Arguments beyond the parameters that are known may be
+    anything, and a str among them is text.
     """
     fit: list[Argument] = []
     for place, argument in enumerate(arguments):
@@ -71,7 +72,7 @@ def _fit(parameter: Parameter, argument: Argument, before: tuple[Parameter, Argu
             return argument
         raise OperandError(f"{name}: {show(argument)} is a map{_remedy(parameter)}")
     if type(argument) is Address:
-        if kind in {"map", "func"} or (kind in {"size", "alloc_size"} and argument.base is r10):
+        if kind in {"map", "func"} or (kind in {"size", "alloc_size"} and argument.base == r10):
             raise OperandError(f"{name}: {argument} is an address{_remedy(parameter)}")
         return argument
     if isinstance(argument, bool) or not hasattr(argument, "__index__"):
@@ -82,16 +83,13 @@ def _fit(parameter: Parameter, argument: Argument, before: tuple[Parameter, Argu
 
 
 def _more(place: int, argument: Argument) -> Argument:
-    # what follows the named parameters: numbers, and text for %s
+    # of a parameter that nothing is known of
     if isinstance(argument, str | bytes):
         return read_only(f"argument {place + 1}", argument)
-    if (
-        argument is None
-        or isinstance(argument, bool)
-        or not (type(argument) is Address or is_map(argument) or hasattr(argument, "__index__"))
-    ):
-        raise OperandError(f"argument {place + 1}: {show(argument)} cannot be an argument; give a register or a number")
-    return argument
+    plain = not isinstance(argument, bool) and hasattr(argument, "__index__")
+    if argument is None or type(argument) is Address or is_map(argument) or plain:
+        return argument
+    raise OperandError(f"argument {place + 1}: {show(argument)} cannot be an argument; give a register or a number")
 
 
 def _size(name: str, argument: Argument, memory: Argument, fit: Argument) -> Argument:

@@ -25,9 +25,13 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING, Final
 
 from fastbpf.asm.arguments import takes_text
-from fastbpf.helpers.prototypes import PROGRAM_TYPES, prototype
+from fastbpf.helpers.prototypes import prototype
+from fastbpf.helpers.registry import get
+from fastbpf.helpers.summary import taken, types_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastbpf.helpers.prototypes import Parameter, Prototype
 
 _POINTS_TO: Final = {"ctx": "the program's context", "ringbuf_mem": "a record that was reserved"}
@@ -46,11 +50,17 @@ _GIVEN_BACK: Final = {
 
 def document(number: int) -> str:
     """The docstring of a helper's call."""
-    helper = _helper(number)
-    facts = [f"Helper {number}, since Linux {helper.since}: {_in_c(helper)}", f"Program types: {_types(helper)}."]
-    if helper.gpl_only:
+    helper, known = _helper(number), get(number)
+    facts = [
+        f"Helper {number}, since Linux {known.min_kernel}: {known.signature}",
+        f"Program types: {types_of(known.prog_types)}.",
+    ]
+    if known.gpl_only:
         facts.append("Only for programs under a licence that is compatible with the GPL.")
-    parts = [f"{helper.name}({', '.join(_names(helper))})", _description(helper), "\n".join(facts)]
+    if needs := taken(known):
+        facts.append(f"Takes {', '.join(needs)}.")
+    names = [python(one.name) for one in helper.parameters] + ["*more"] * helper.variadic
+    parts = [f"{helper.name}({', '.join(names)})", known.description, "\n".join(facts)]
     arguments = [f"    {python(one.name)}: {meaning(helper, one)}." for one in helper.parameters]
     if helper.variadic:
         arguments.append("    more: up to three values; text and %s go together.")
@@ -64,13 +74,10 @@ def document(number: int) -> str:
     return "\n\n".join(parts)
 
 
-def signature(number: int) -> inspect.Signature:
+def signature(names: Sequence[str], *, variadic: bool) -> inspect.Signature:
     """What `inspect.signature(call.NAME)` gives."""
-    helper = _helper(number)
-    parameters = [
-        inspect.Parameter(python(one.name), inspect.Parameter.POSITIONAL_OR_KEYWORD) for one in helper.parameters
-    ]
-    if helper.variadic:
+    parameters = [inspect.Parameter(python(name), inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    if variadic:
         parameters.append(inspect.Parameter("more", inspect.Parameter.VAR_POSITIONAL))
     return inspect.Signature(parameters)
 
@@ -152,34 +159,8 @@ def _helper(number: int) -> Prototype:
     return helper
 
 
-def _names(helper: Prototype) -> list[str]:
-    return [python(one.name) for one in helper.parameters] + ["*more"] * helper.variadic
-
-
-def _in_c(helper: Prototype) -> str:
-    parameters = [f"{one.type}{'' if one.type.endswith('*') else ' '}{one.name}" for one in helper.parameters]
-    returns = helper.returns if helper.returns.endswith("*") else f"{helper.returns} "
-    return f"{returns}bpf_{helper.name}({', '.join(parameters + ['...'] * helper.variadic) or 'void'})"
-
-
-def _types(helper: Prototype) -> str:
-    lacking = [name for name in PROGRAM_TYPES if name not in helper.program_types]
-    if len(lacking) < len(helper.program_types):
-        return f"all but {', '.join(lacking)}" if lacking else "all"
-    return ", ".join(name for name in PROGRAM_TYPES if name in helper.program_types)
-
-
 def _returned(helper: Prototype) -> str:
     if helper.returns_kind in _RETURNS:
         return _RETURNS[helper.returns_kind]
     null = ", or NULL" if helper.returns_kind.endswith("_or_null") else ""
     return f"is the result, {helper.returns}{null}"
-
-
-def _description(helper: Prototype) -> str:
-    from pathlib import Path
-
-    import fastbpf.helpers.prototypes as at
-
-    lines = Path(at.__file__).with_name("helpers.tsv").read_text("utf-8").splitlines()
-    return lines[helper.id].split("\t")[-1]

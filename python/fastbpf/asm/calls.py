@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from fastbpf.asm import opcode as op
 from fastbpf.asm.arguments import fitting, place
 from fastbpf.asm.instruction import Instruction
@@ -81,25 +83,28 @@ class _CallKfunc(Mnemonic):
 class _HelperCall:
     # The call of a helper, its arguments moved into place. Its docstring is written when it is asked for.
 
-    def __init__(self, name: str) -> None:
-        self._number = NAMES.index(name)
+    def __init__(self, number: int, name: str, names: tuple[str, ...]) -> None:
+        self._number = number
         self.__name__ = name
-        names = PARAMETERS[self._number]
         self._variadic = names[-1:] == ("...",)
         self._names = names[:-1] if self._variadic else names
         self._parameters: tuple[Parameter, ...] | None = None
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]  # a text, once it is read
-        from fastbpf.asm.call_help import document
+        if self._number < len(NAMES):
+            from fastbpf.asm.call_help import document
 
-        return document(self._number)
+            return document(self._number)
+        from fastbpf.helpers.summary import describe
+
+        return describe(self._number)
 
     @property
     def __signature__(self) -> Signature:
         from fastbpf.asm.call_help import signature
 
-        return signature(self._number)
+        return signature(self._names, variadic=self._variadic)
 
     @checked
     def __call__(self, *arguments: Argument, **named: Argument) -> tuple[Instruction, ...]:
@@ -140,7 +145,7 @@ class _HelperCall:
             raise OperandError(f"{self._signature()} takes {wanted} argument{plural}, not {given}{missing}")
 
     def _signature(self) -> str:
-        return f"{self.__name__}({', '.join(PARAMETERS[self._number])})"
+        return f"{self.__name__}({', '.join([*self._names, *['...'] * self._variadic])})"
 
     def __repr__(self) -> str:
         return f"call.{self.__name__}"
@@ -166,7 +171,8 @@ class _Call:
     * None for NULL, where the helper takes that;
     * the label of a subprogram, where it calls back.
 
-    `help(call.map_lookup_elem)` tells what a helper does.
+    `help(call.map_lookup_elem)` tells what a helper does. Raises AsmError, with the parameter's name, for what it
+    cannot take, and for helpers that do not exist. Those that `helpers.register` has added are called alike, unchecked.
 
     >>> from fastbpf.asm import call, fp, r2
     >>> call.trace_printk("pid %d", None, r2)
@@ -177,10 +183,13 @@ class _Call:
 
     def __getattr__(self, name: str) -> _HelperCall:
         if name not in _HELPERS:
+            if (own := _registered(name)) is not None:
+                return own
             guess = nearest(name.removeprefix("bpf_"), _HELPERS)
             raise _UnknownHelperError(f"{here()}: call.{name}: the kernel has no helper of that name{guess}")
         # kept as an attribute: the next look-up does not come here
-        self.__dict__[name] = helper = _HelperCall(name)
+        number = NAMES.index(name)
+        self.__dict__[name] = helper = _HelperCall(number, name, PARAMETERS[number])
         return helper
 
     def __dir__(self) -> list[str]:
@@ -188,6 +197,13 @@ class _Call:
 
     def __repr__(self) -> str:
         return "call"
+
+
+# A helper that was added by `helpers.register`, if the registry is in use at all.
+def _registered(name: str) -> _HelperCall | None:
+    registry = sys.modules.get("fastbpf.helpers.registry")
+    helper = registry.own(name) if registry else None
+    return helper and _HelperCall(helper.id, name, tuple([name or kind for kind, name in helper.parameters]))
 
 
 # number 0 is no helper

@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-from fastbpf.asm.arguments import place, read_only
+from fastbpf.asm.arguments import fitting, place
 from fastbpf.asm.calls import call_kfunc
-from fastbpf.asm.refusal import OperandError, checked, show
+from fastbpf.asm.refusal import OperandError, checked
 
 __all__ = ["kfunc"]
 
@@ -36,15 +36,7 @@ class _KfuncCall:
         """
         if len(arguments) > 5:
             raise OperandError(f"a function of the kernel takes at most 5 arguments, not {len(arguments)}")
-        values: list[Argument] = []
-        for number, argument in enumerate(arguments, 1):
-            if isinstance(argument, str | bytes):
-                values.append(read_only(f"argument {number}", argument))
-            elif isinstance(argument, bool | float):
-                raise OperandError(f"argument {number}: {show(argument)} cannot be an argument")
-            else:
-                values.append(argument)
-        return (*place(values), call_kfunc(self.__name__))
+        return (*place(fitting((), arguments)), call_kfunc(self.__name__))
 
     def __repr__(self) -> str:
         return f"kfunc.{self.__name__}"

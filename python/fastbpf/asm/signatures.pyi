@@ -63,6 +63,7 @@ class HelperCalls:
         Helper 4, since Linux 4.1: long bpf_probe_read(void *dst, __u32 size, const void *unsafe_ptr)
         Program types: kprobe, tracepoint, perf_event, raw_tracepoint, raw_tracepoint_writable, tracing, lsm, syscall.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_ARCH_HAS_NON_OVERLAPPING_ADDRESS_SPACE, a kernel that is not locked down for confidentiality.
 
         Args:
             dst: memory that is written, size bytes.
@@ -93,6 +94,7 @@ class HelperCalls:
         Helper 6, since Linux 4.1: long bpf_trace_printk(const char *fmt, __u32 fmt_size, ...)
         Program types: all but ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Args:
             fmt: text that is read, fmt_size bytes.
@@ -242,7 +244,7 @@ class HelperCalls:
         """The current task's owner: the group id in the upper 32 bits, the user id in the lower 32.
 
         Helper 15, since Linux 4.2: __u64 bpf_get_current_uid_gid(void)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
 
         Returns:
             The instructions of the call. r0 is the result, __u64; r1 to r5 are lost.
@@ -254,7 +256,8 @@ class HelperCalls:
         """Writes the current thread's name, at most 15 bytes and a NUL, into a buffer. Returns 0 or a negative error.
 
         Helper 16, since Linux 4.2: long bpf_get_current_comm(void *buf, __u32 size_of_buf)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
+        Takes CAP_PERFMON.
 
         Args:
             buf: memory that is written, size_of_buf bytes.
@@ -270,7 +273,8 @@ class HelperCalls:
         """The class id of the net_cls cgroup (version 1) of the task that sends the packet, or 0.
 
         Helper 17, since Linux 4.3: __u32 bpf_get_cgroup_classid(struct __sk_buff *skb)
-        Program types: all but lirc_mode2, tracing, struct_ops, ext, lsm.
+        Program types: all but lirc_mode2, ext, lsm.
+        Takes CAP_BPF, CONFIG_CGROUP_NET_CLASSID.
 
         Args:
             skb: an address, which the helper itself checks.
@@ -353,8 +357,9 @@ class HelperCalls:
         """The count of a perf event that a map holds, for this CPU or the one in flags. Counts and errors cannot be told apart: perf_event_read_value can.
 
         Helper 22, since Linux 4.3: __u64 bpf_perf_event_read(void *map, __u64 flags)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Args:
             map: a map.
@@ -580,6 +585,7 @@ class HelperCalls:
         Helper 35, since Linux 4.8: __u64 bpf_get_current_task(void)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Returns:
             The instructions of the call. r0 is the result, __u64; r1 to r5 are lost.
@@ -593,6 +599,7 @@ class HelperCalls:
         Helper 36, since Linux 4.8: long bpf_probe_write_user(void *dst, const void *src, __u32 len)
         Program types: kprobe, tracepoint, perf_event, raw_tracepoint, raw_tracepoint_writable, tracing, lsm, syscall.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_SYS_ADMIN, a kernel that is not locked down for integrity.
 
         Args:
             dst: an address, which the helper itself checks.
@@ -609,7 +616,8 @@ class HelperCalls:
         """Whether the current task belongs to a cgroup (version 2) of a map, or to one below it: 1, 0 or a negative error.
 
         Helper 37, since Linux 4.9: long bpf_current_task_under_cgroup(void *map, __u32 index)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF, CONFIG_CGROUPS.
 
         Args:
             map: a map.
@@ -736,6 +744,7 @@ class HelperCalls:
         Helper 45, since Linux 4.11: long bpf_probe_read_str(void *dst, __u32 size, const void *unsafe_ptr)
         Program types: kprobe, tracepoint, perf_event, raw_tracepoint, raw_tracepoint_writable, tracing, lsm, syscall.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_ARCH_HAS_NON_OVERLAPPING_ADDRESS_SPACE, a kernel that is not locked down for confidentiality.
 
         Args:
             dst: memory that is written, size bytes.
@@ -800,7 +809,7 @@ class HelperCalls:
         """Sets an option of the socket, as setsockopt(2) does; only some options are allowed. Returns 0 or a negative error.
 
         Helper 49, since Linux 4.13: long bpf_setsockopt(void *bpf_socket, int level, int optname, void *optval, int optlen)
-        Program types: sock_ops, cgroup_sock_addr, cgroup_sockopt, lsm.
+        Program types: sock_ops, cgroup_sock_addr, cgroup_sockopt, struct_ops, lsm.
 
         Args:
             bpf_socket: void *, which the verifier knows.
@@ -906,8 +915,9 @@ class HelperCalls:
         """Reads a perf event that a map holds: its count, and how long it was enabled and running. Returns 0 or a negative error.
 
         Helper 55, since Linux 4.15: long bpf_perf_event_read_value(void *map, __u64 flags, struct bpf_perf_event_value *buf, __u32 buf_size)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Args:
             map: a map.
@@ -945,7 +955,7 @@ class HelperCalls:
         """Reads an option of the socket, as getsockopt(2) does; only some options are allowed. Returns 0 or a negative error.
 
         Helper 57, since Linux 4.15: long bpf_getsockopt(void *bpf_socket, int level, int optname, void *optval, int optlen)
-        Program types: sock_ops, cgroup_sock_addr, cgroup_sockopt, lsm.
+        Program types: sock_ops, cgroup_sock_addr, cgroup_sockopt, struct_ops, lsm.
 
         Args:
             bpf_socket: void *, which the verifier knows.
@@ -966,6 +976,7 @@ class HelperCalls:
         Helper 58, since Linux 4.16: long bpf_override_return(struct pt_regs *regs, __u64 rc)
         Program types: kprobe.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_BPF_KPROBE_OVERRIDE.
 
         Args:
             regs: the program's context.
@@ -1101,6 +1112,7 @@ class HelperCalls:
 
         Helper 66, since Linux 4.18: long bpf_skb_get_xfrm_state(struct __sk_buff *skb, __u32 index, struct bpf_xfrm_state *xfrm_state, __u32 size, __u64 flags)
         Program types: sched_cls, sched_act.
+        Takes CONFIG_XFRM.
 
         Args:
             skb: the program's context.
@@ -1251,6 +1263,7 @@ class HelperCalls:
 
         Helper 74, since Linux 4.18: long bpf_lwt_seg6_store_bytes(struct __sk_buff *skb, __u32 offset, const void *from, __u32 len)
         Program types: lwt_seg6local.
+        Takes CONFIG_IPV6_SEG6_BPF.
 
         Args:
             skb: the program's context.
@@ -1269,6 +1282,7 @@ class HelperCalls:
 
         Helper 75, since Linux 4.18: long bpf_lwt_seg6_adjust_srh(struct __sk_buff *skb, __u32 offset, __s32 delta)
         Program types: lwt_seg6local.
+        Takes CONFIG_IPV6_SEG6_BPF.
 
         Args:
             skb: the program's context.
@@ -1286,6 +1300,7 @@ class HelperCalls:
 
         Helper 76, since Linux 4.18: long bpf_lwt_seg6_action(struct __sk_buff *skb, __u32 action, void *param, __u32 param_len)
         Program types: lwt_seg6local.
+        Takes CONFIG_IPV6_SEG6_BPF.
 
         Args:
             skb: the program's context.
@@ -1305,6 +1320,7 @@ class HelperCalls:
         Helper 77, since Linux 4.18: long bpf_rc_repeat(void *ctx)
         Program types: lirc_mode2.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_BPF_LIRC_MODE2.
 
         Args:
             ctx: the program's context.
@@ -1321,6 +1337,7 @@ class HelperCalls:
         Helper 78, since Linux 4.18: long bpf_rc_keydown(void *ctx, __u32 protocol, __u64 scancode, __u32 toggle)
         Program types: lirc_mode2.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_BPF_LIRC_MODE2.
 
         Args:
             ctx: the program's context.
@@ -1339,6 +1356,7 @@ class HelperCalls:
 
         Helper 79, since Linux 4.18: __u64 bpf_skb_cgroup_id(struct __sk_buff *skb)
         Program types: sched_cls, sched_act, cgroup_skb.
+        Takes CONFIG_SOCK_CGROUP_DATA.
 
         Args:
             skb: the program's context.
@@ -1354,6 +1372,7 @@ class HelperCalls:
 
         Helper 80, since Linux 4.18: __u64 bpf_get_current_cgroup_id(void)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF, CONFIG_CGROUPS.
 
         Returns:
             The instructions of the call. r0 is the result, __u64; r1 to r5 are lost.
@@ -1366,6 +1385,7 @@ class HelperCalls:
 
         Helper 81, since Linux 4.19: void *bpf_get_local_storage(void *map, __u64 flags)
         Program types: cgroup_skb, cgroup_sock, sock_ops, cgroup_device, cgroup_sock_addr, cgroup_sysctl, cgroup_sockopt.
+        Takes CONFIG_CGROUP_BPF.
 
         Args:
             map: a map.
@@ -1400,6 +1420,7 @@ class HelperCalls:
 
         Helper 83, since Linux 4.19: __u64 bpf_skb_ancestor_cgroup_id(struct __sk_buff *skb, int ancestor_level)
         Program types: sched_cls, sched_act, cgroup_skb.
+        Takes CONFIG_SOCK_CGROUP_DATA.
 
         Args:
             skb: the program's context.
@@ -1418,6 +1439,7 @@ class HelperCalls:
 
         Helper 84, since Linux 4.20: struct bpf_sock *bpf_sk_lookup_tcp(void *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size, __u64 netns, __u64 flags)
         Program types: sched_cls, sched_act, xdp, cgroup_skb, sk_skb, cgroup_sock_addr.
+        Takes CONFIG_INET.
 
         Args:
             ctx: the program's context.
@@ -1440,6 +1462,7 @@ class HelperCalls:
 
         Helper 85, since Linux 4.20: struct bpf_sock *bpf_sk_lookup_udp(void *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size, __u64 netns, __u64 flags)
         Program types: sched_cls, sched_act, xdp, cgroup_skb, sk_skb, cgroup_sock_addr.
+        Takes CONFIG_INET.
 
         Args:
             ctx: the program's context.
@@ -1460,6 +1483,7 @@ class HelperCalls:
 
         Helper 86, since Linux 4.20: long bpf_sk_release(void *sock)
         Program types: sched_cls, sched_act, xdp, cgroup_skb, sk_skb, cgroup_sock_addr, sk_lookup.
+        Takes CONFIG_INET.
 
         Args:
             sock: void *, which the verifier knows.
@@ -1561,6 +1585,7 @@ class HelperCalls:
         Helper 92, since Linux 5.0: long bpf_rc_pointer_rel(void *ctx, __s32 rel_x, __s32 rel_y)
         Program types: lirc_mode2.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_BPF_LIRC_MODE2.
 
         Args:
             ctx: the program's context.
@@ -1578,6 +1603,7 @@ class HelperCalls:
 
         Helper 93, since Linux 5.1: long bpf_spin_lock(struct bpf_spin_lock *lock)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             lock: struct bpf_spin_lock *, which the verifier knows.
@@ -1593,6 +1619,7 @@ class HelperCalls:
 
         Helper 94, since Linux 5.1: long bpf_spin_unlock(struct bpf_spin_lock *lock)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             lock: struct bpf_spin_lock *, which the verifier knows.
@@ -1608,6 +1635,7 @@ class HelperCalls:
 
         Helper 95, since Linux 5.1: struct bpf_sock *bpf_sk_fullsock(struct bpf_sock *sk)
         Program types: sched_cls, sched_act, cgroup_skb.
+        Takes CONFIG_INET.
 
         Args:
             sk: struct bpf_sock *, which the verifier knows.
@@ -1623,6 +1651,7 @@ class HelperCalls:
 
         Helper 96, since Linux 5.1: struct bpf_tcp_sock *bpf_tcp_sock(struct bpf_sock *sk)
         Program types: sched_cls, sched_act, cgroup_skb, sock_ops, cgroup_sockopt.
+        Takes CONFIG_INET.
 
         Args:
             sk: struct bpf_sock *, which the verifier knows.
@@ -1638,6 +1667,7 @@ class HelperCalls:
 
         Helper 97, since Linux 5.1: long bpf_skb_ecn_set_ce(struct __sk_buff *skb)
         Program types: sched_cls, sched_act, cgroup_skb.
+        Takes CONFIG_INET.
 
         Args:
             skb: the program's context.
@@ -1653,6 +1683,7 @@ class HelperCalls:
 
         Helper 98, since Linux 5.1: struct bpf_sock *bpf_get_listener_sock(struct bpf_sock *sk)
         Program types: sched_cls, sched_act, cgroup_skb.
+        Takes CONFIG_INET.
 
         Args:
             sk: struct bpf_sock *, which the verifier knows.
@@ -1670,6 +1701,7 @@ class HelperCalls:
 
         Helper 99, since Linux 5.2: struct bpf_sock *bpf_skc_lookup_tcp(void *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size, __u64 netns, __u64 flags)
         Program types: sched_cls, sched_act, xdp, cgroup_skb, sk_skb, cgroup_sock_addr.
+        Takes CONFIG_INET.
 
         Args:
             ctx: the program's context.
@@ -1693,6 +1725,7 @@ class HelperCalls:
         Helper 100, since Linux 5.2: long bpf_tcp_check_syncookie(void *sk, void *iph, __u32 iph_len, struct tcphdr *th, __u32 th_len)
         Program types: sched_cls, sched_act, xdp.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_INET.
 
         Args:
             sk: void *, which the verifier knows.
@@ -1780,7 +1813,7 @@ class HelperCalls:
         """Reads a signed number from the beginning of a text; flags is the base (8, 10, 16, or 0 to see it from the text). Returns how many bytes it took, or a negative error.
 
         Helper 105, since Linux 5.2: long bpf_strtol(const char *buf, unsigned long buf_len, __u64 flags, long *res)
-        Program types: all but lirc_mode2, tracing, struct_ops, ext, lsm.
+        Program types: all but lirc_mode2, ext, lsm.
 
         Args:
             buf: text that is read, buf_len bytes.
@@ -1798,7 +1831,7 @@ class HelperCalls:
         """Reads an unsigned number from the beginning of a text; flags is the base (8, 10, 16, or 0 to see it from the text). Returns how many bytes it took, or a negative error.
 
         Helper 106, since Linux 5.2: long bpf_strtoul(const char *buf, unsigned long buf_len, __u64 flags, unsigned long *res)
-        Program types: all but lirc_mode2, tracing, struct_ops, ext, lsm.
+        Program types: all but lirc_mode2, ext, lsm.
 
         Args:
             buf: text that is read, buf_len bytes.
@@ -1852,7 +1885,8 @@ class HelperCalls:
         """Sends a signal to the current process; any of its threads may get it. Returns 0 or a negative error.
 
         Helper 109, since Linux 5.3: long bpf_send_signal(__u32 sig)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Args:
             sig: a number, __u32.
@@ -1871,6 +1905,7 @@ class HelperCalls:
         Helper 110, since Linux 5.4: __s64 bpf_tcp_gen_syncookie(void *sk, void *iph, __u32 iph_len, struct tcphdr *th, __u32 th_len)
         Program types: sched_cls, sched_act, xdp.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_INET.
 
         Args:
             sk: void *, which the verifier knows.
@@ -1911,6 +1946,7 @@ class HelperCalls:
         Helper 112, since Linux 5.5: long bpf_probe_read_user(void *dst, __u32 size, const void *unsafe_ptr)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Args:
             dst: memory that is written, size bytes.
@@ -1929,6 +1965,7 @@ class HelperCalls:
         Helper 113, since Linux 5.5: long bpf_probe_read_kernel(void *dst, __u32 size, const void *unsafe_ptr)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS, a kernel that is not locked down for confidentiality.
 
         Args:
             dst: memory that is written, size bytes.
@@ -1947,6 +1984,7 @@ class HelperCalls:
         Helper 114, since Linux 5.5: long bpf_probe_read_user_str(void *dst, __u32 size, const void *unsafe_ptr)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Args:
             dst: memory that is written, size bytes.
@@ -1965,6 +2003,7 @@ class HelperCalls:
         Helper 115, since Linux 5.5: long bpf_probe_read_kernel_str(void *dst, __u32 size, const void *unsafe_ptr)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS, a kernel that is not locked down for confidentiality.
 
         Args:
             dst: memory that is written, size bytes.
@@ -1997,7 +2036,8 @@ class HelperCalls:
         """Sends a signal to the current thread. Returns 0 or a negative error.
 
         Helper 117, since Linux 5.6: long bpf_send_signal_thread(__u32 sig)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Args:
             sig: a number, __u32.
@@ -2013,6 +2053,7 @@ class HelperCalls:
 
         Helper 118, since Linux 5.6: __u64 bpf_jiffies64(void)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Returns:
             The instructions of the call. r0 is the result, __u64; r1 to r5 are lost.
@@ -2065,7 +2106,7 @@ class HelperCalls:
         """Writes a record, and bytes of the packet behind it, into a perf buffer from a program on an XDP program. Returns 0 or a negative error.
 
         Helper 121, since Linux 5.7: long bpf_xdp_output(void *ctx, void *map, __u64 flags, void *data, __u64 size)
-        Program types: syscall.
+        Program types: tracing, syscall.
         Only for programs under a licence that is compatible with the GPL.
 
         Args:
@@ -2101,6 +2142,7 @@ class HelperCalls:
 
         Helper 123, since Linux 5.7: __u64 bpf_get_current_ancestor_cgroup_id(int ancestor_level)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF, CONFIG_CGROUPS.
 
         Args:
             ancestor_level: a number, int.
@@ -2185,6 +2227,7 @@ class HelperCalls:
 
         Helper 128, since Linux 5.8: __u64 bpf_sk_cgroup_id(void *sk)
         Program types: cgroup_skb.
+        Takes CONFIG_SOCK_CGROUP_DATA.
 
         Args:
             sk: void *, which the verifier knows.
@@ -2200,6 +2243,7 @@ class HelperCalls:
 
         Helper 129, since Linux 5.8: __u64 bpf_sk_ancestor_cgroup_id(void *sk, int ancestor_level)
         Program types: cgroup_skb.
+        Takes CONFIG_SOCK_CGROUP_DATA.
 
         Args:
             sk: void *, which the verifier knows.
@@ -2316,6 +2360,7 @@ class HelperCalls:
 
         Helper 136, since Linux 5.9: struct tcp6_sock *bpf_skc_to_tcp6_sock(void *sk)
         Program types: all but kprobe, tracepoint, perf_event, cgroup_sock, cgroup_device, raw_tracepoint, lirc_mode2, sk_reuseport, cgroup_sysctl, raw_tracepoint_writable, cgroup_sockopt, struct_ops, ext, lsm, netfilter.
+        Takes CAP_PERFMON.
 
         Args:
             sk: void *, which the verifier knows.
@@ -2331,6 +2376,7 @@ class HelperCalls:
 
         Helper 137, since Linux 5.9: struct tcp_sock *bpf_skc_to_tcp_sock(void *sk)
         Program types: all but kprobe, tracepoint, perf_event, cgroup_sock, cgroup_device, raw_tracepoint, lirc_mode2, sk_reuseport, cgroup_sysctl, raw_tracepoint_writable, cgroup_sockopt, struct_ops, ext, lsm, netfilter.
+        Takes CAP_PERFMON.
 
         Args:
             sk: void *, which the verifier knows.
@@ -2346,6 +2392,7 @@ class HelperCalls:
 
         Helper 138, since Linux 5.9: struct tcp_timewait_sock *bpf_skc_to_tcp_timewait_sock(void *sk)
         Program types: all but kprobe, tracepoint, perf_event, cgroup_sock, cgroup_device, raw_tracepoint, lirc_mode2, sk_reuseport, cgroup_sysctl, raw_tracepoint_writable, cgroup_sockopt, struct_ops, ext, lsm, netfilter.
+        Takes CAP_PERFMON.
 
         Args:
             sk: void *, which the verifier knows.
@@ -2361,6 +2408,7 @@ class HelperCalls:
 
         Helper 139, since Linux 5.9: struct tcp_request_sock *bpf_skc_to_tcp_request_sock(void *sk)
         Program types: all but kprobe, tracepoint, perf_event, cgroup_sock, cgroup_device, raw_tracepoint, lirc_mode2, sk_reuseport, cgroup_sysctl, raw_tracepoint_writable, cgroup_sockopt, struct_ops, ext, lsm, netfilter.
+        Takes CAP_PERFMON.
 
         Args:
             sk: void *, which the verifier knows.
@@ -2376,6 +2424,7 @@ class HelperCalls:
 
         Helper 140, since Linux 5.9: struct udp6_sock *bpf_skc_to_udp6_sock(void *sk)
         Program types: all but kprobe, tracepoint, perf_event, cgroup_sock, cgroup_device, raw_tracepoint, lirc_mode2, sk_reuseport, cgroup_sysctl, raw_tracepoint_writable, cgroup_sockopt, struct_ops, ext, lsm, netfilter.
+        Takes CAP_PERFMON.
 
         Args:
             sk: void *, which the verifier knows.
@@ -2390,7 +2439,8 @@ class HelperCalls:
         """Walks the kernel's stack of a task, or its user stack with flag 256, into a buffer. Returns the number of bytes, or a negative error.
 
         Helper 141, since Linux 5.9: long bpf_get_task_stack(struct task_struct *task, void *buf, __u32 size, __u64 flags)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
+        Takes CAP_PERFMON.
 
         Args:
             task: struct task_struct *, which the verifier knows.
@@ -2516,7 +2566,8 @@ class HelperCalls:
         """Copies memory of the current process, and waits for pages that are swapped out: for sleepable programs only. Returns 0 or -EFAULT.
 
         Helper 148, since Linux 5.10: long bpf_copy_from_user(void *dst, __u32 size, const void *user_ptr)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: kprobe, tracing, struct_ops, lsm, syscall.
+        Takes CAP_PERFMON.
 
         Args:
             dst: memory that is written, size bytes.
@@ -2536,6 +2587,7 @@ class HelperCalls:
 
         Helper 149, since Linux 5.10: long bpf_snprintf_btf(char *str, __u32 str_size, struct btf_ptr *ptr, __u32 btf_ptr_size, __u64 flags)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Args:
             str: text that is written, str_size bytes.
@@ -2574,6 +2626,7 @@ class HelperCalls:
 
         Helper 151, since Linux 5.10: __u64 bpf_skb_cgroup_classid(struct __sk_buff *skb)
         Program types: sched_cls, sched_act.
+        Takes CONFIG_CGROUP_NET_CLASSID.
 
         Args:
             skb: the program's context.
@@ -2609,6 +2662,7 @@ class HelperCalls:
 
         Helper 153, since Linux 5.10: void *bpf_per_cpu_ptr(const void *percpu_ptr, __u32 cpu)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             percpu_ptr: const void *, which the verifier knows.
@@ -2625,6 +2679,7 @@ class HelperCalls:
 
         Helper 154, since Linux 5.10: void *bpf_this_cpu_ptr(const void *percpu_ptr)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             percpu_ptr: const void *, which the verifier knows.
@@ -2657,7 +2712,8 @@ class HelperCalls:
         """The storage that a map keeps for a task; flag 1 makes it, with the given value or zeros. Returns a pointer, or NULL.
 
         Helper 156, since Linux 5.11: void *bpf_task_storage_get(void *map, struct task_struct *task, void *value, __u64 flags)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             map: a map.
@@ -2675,7 +2731,8 @@ class HelperCalls:
         """Removes the storage that a map keeps for a task. Returns 0 or a negative error.
 
         Helper 157, since Linux 5.11: long bpf_task_storage_delete(void *map, struct task_struct *task)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             map: a map.
@@ -2693,6 +2750,7 @@ class HelperCalls:
         Helper 158, since Linux 5.11: struct task_struct *bpf_get_current_task_btf(void)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Returns:
             The instructions of the call. r0 is the result, struct task_struct *; r1 to r5 are lost.
@@ -2720,7 +2778,7 @@ class HelperCalls:
         """Nanoseconds since boot as of the last tick (CLOCK_MONOTONIC_COARSE): cheaper and less exact than ktime_get_ns.
 
         Helper 160, since Linux 5.11: __u64 bpf_ktime_get_coarse_ns(void)
-        Program types: all but kprobe, tracepoint, perf_event, cgroup_device, raw_tracepoint, lirc_mode2, raw_tracepoint_writable, cgroup_sockopt, tracing, struct_ops, ext, lsm, syscall, netfilter.
+        Program types: all but kprobe, tracepoint, perf_event, cgroup_device, raw_tracepoint, lirc_mode2, raw_tracepoint_writable, cgroup_sockopt, tracing, ext, lsm, syscall, netfilter.
 
         Returns:
             The instructions of the call. r0 is the result, __u64; r1 to r5 are lost.
@@ -2789,6 +2847,7 @@ class HelperCalls:
 
         Helper 164, since Linux 5.13: long bpf_for_each_map_elem(void *map, void *callback_fn, void *callback_ctx, __u64 flags)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             map: a map.
@@ -2810,6 +2869,7 @@ class HelperCalls:
         Helper 165, since Linux 5.13: long bpf_snprintf(char *str, __u32 str_size, const char *fmt, __u64 *data, __u32 data_len)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON.
 
         Args:
             str: text that is written, str_size bytes; None is NULL.
@@ -2829,6 +2889,7 @@ class HelperCalls:
 
         Helper 166, since Linux 5.14: long bpf_sys_bpf(__u32 cmd, void *attr, __u32 attr_size)
         Program types: syscall.
+        Takes CAP_PERFMON.
 
         Args:
             cmd: a number, __u32.
@@ -2880,6 +2941,7 @@ class HelperCalls:
         Helper 169, since Linux 5.15: long bpf_timer_init(struct bpf_timer *timer, void *map, __u64 flags)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_BPF.
 
         Args:
             timer: struct bpf_timer *, which the verifier knows.
@@ -2898,6 +2960,7 @@ class HelperCalls:
         Helper 170, since Linux 5.15: long bpf_timer_set_callback(struct bpf_timer *timer, void *callback_fn)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_BPF.
 
         Args:
             timer: struct bpf_timer *, which the verifier knows.
@@ -2915,6 +2978,7 @@ class HelperCalls:
         Helper 171, since Linux 5.15: long bpf_timer_start(struct bpf_timer *timer, __u64 nsecs, __u64 flags)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_BPF.
 
         Args:
             timer: struct bpf_timer *, which the verifier knows.
@@ -2933,6 +2997,7 @@ class HelperCalls:
         Helper 172, since Linux 5.15: long bpf_timer_cancel(struct bpf_timer *timer)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_BPF.
 
         Args:
             timer: struct bpf_timer *, which the verifier knows.
@@ -2979,6 +3044,7 @@ class HelperCalls:
         Helper 175, since Linux 5.15: long bpf_task_pt_regs(struct task_struct *task)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Args:
             task: struct task_struct *, which the verifier knows.
@@ -2993,8 +3059,9 @@ class HelperCalls:
         """Copies the branches that the CPU has recorded last (LBR), and stops recording meanwhile. Returns the number of bytes, or a negative error.
 
         Helper 176, since Linux 5.16: long bpf_get_branch_snapshot(void *entries, __u32 size, __u64 flags)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Args:
             entries: memory that is written, size bytes.
@@ -3013,6 +3080,7 @@ class HelperCalls:
         Helper 177, since Linux 5.16: long bpf_trace_vprintk(const char *fmt, __u32 fmt_size, const void *data, __u32 data_len)
         Program types: all but lirc_mode2, ext.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON, CONFIG_BPF_EVENTS.
 
         Args:
             fmt: text that is read, fmt_size bytes.
@@ -3031,6 +3099,7 @@ class HelperCalls:
 
         Helper 178, since Linux 5.16: struct unix_sock *bpf_skc_to_unix_sock(void *sk)
         Program types: all but kprobe, tracepoint, perf_event, cgroup_sock, cgroup_device, raw_tracepoint, lirc_mode2, sk_reuseport, cgroup_sysctl, raw_tracepoint_writable, cgroup_sockopt, struct_ops, ext, lsm, netfilter.
+        Takes CAP_PERFMON.
 
         Args:
             sk: void *, which the verifier knows.
@@ -3065,7 +3134,8 @@ class HelperCalls:
         """Calls a function of the program with the memory area of a task that holds an address. Returns 0 or a negative error.
 
         Helper 180, since Linux 5.17: long bpf_find_vma(struct task_struct *task, __u64 addr, void *callback_fn, void *callback_ctx, __u64 flags)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: all but lirc_mode2, ext.
+        Takes CAP_PERFMON.
 
         Args:
             task: struct task_struct *, which the verifier knows.
@@ -3087,6 +3157,7 @@ class HelperCalls:
 
         Helper 181, since Linux 5.17: long bpf_loop(__u32 nr_loops, void *callback_fn, void *callback_ctx, __u64 flags)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             nr_loops: a number, __u32.
@@ -3169,7 +3240,7 @@ class HelperCalls:
         """What the system call behind the cgroup hook would return so far: 0 or a negative error.
 
         Helper 186, since Linux 5.18: int bpf_get_retval(void)
-        Program types: cgroup_sock, sock_ops, cgroup_device, cgroup_sock_addr, cgroup_sysctl, cgroup_sockopt.
+        Program types: cgroup_sock, cgroup_device, cgroup_sock_addr, cgroup_sysctl, cgroup_sockopt.
 
         Returns:
             The instructions of the call. r0 is the result, int; r1 to r5 are lost.
@@ -3181,7 +3252,7 @@ class HelperCalls:
         """Sets what the system call behind the cgroup hook returns. Returns 0 or a negative error.
 
         Helper 187, since Linux 5.18: int bpf_set_retval(int retval)
-        Program types: cgroup_sock, sock_ops, cgroup_device, cgroup_sock_addr, cgroup_sysctl, cgroup_sockopt.
+        Program types: cgroup_sock, cgroup_device, cgroup_sock_addr, cgroup_sysctl, cgroup_sockopt.
 
         Args:
             retval: a number, int.
@@ -3249,8 +3320,9 @@ class HelperCalls:
         """Copies memory of any task's process, and waits for pages that are swapped out: for sleepable programs only. Returns 0 or a negative error.
 
         Helper 191, since Linux 5.18: long bpf_copy_from_user_task(void *dst, __u32 size, const void *user_ptr, struct task_struct *tsk, __u64 flags)
-        Program types: all but lirc_mode2, struct_ops, ext.
+        Program types: kprobe, tracing, struct_ops, lsm, syscall.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CAP_PERFMON.
 
         Args:
             dst: memory that is written, size bytes.
@@ -3304,6 +3376,7 @@ class HelperCalls:
 
         Helper 194, since Linux 5.19: void *bpf_kptr_xchg(void *dst, void *ptr)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             dst: void *, which the verifier knows.
@@ -3338,6 +3411,7 @@ class HelperCalls:
 
         Helper 196, since Linux 5.19: struct mptcp_sock *bpf_skc_to_mptcp_sock(void *sk)
         Program types: all but kprobe, tracepoint, perf_event, cgroup_sock, cgroup_device, raw_tracepoint, lirc_mode2, sk_reuseport, cgroup_sysctl, raw_tracepoint_writable, cgroup_sockopt, struct_ops, ext, lsm, netfilter.
+        Takes CAP_PERFMON.
 
         Args:
             sk: void *, which the verifier knows.
@@ -3353,6 +3427,7 @@ class HelperCalls:
 
         Helper 197, since Linux 5.19: long bpf_dynptr_from_mem(void *data, __u64 size, __u64 flags, struct bpf_dynptr *ptr)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             data: memory that is written, size bytes.
@@ -3373,6 +3448,7 @@ class HelperCalls:
 
         Helper 198, since Linux 5.19: long bpf_ringbuf_reserve_dynptr(void *ringbuf, __u32 size, __u64 flags, struct bpf_dynptr *ptr)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             ringbuf: a map.
@@ -3392,6 +3468,7 @@ class HelperCalls:
 
         Helper 199, since Linux 5.19: void bpf_ringbuf_submit_dynptr(struct bpf_dynptr *ptr, __u64 flags)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             ptr: struct bpf_dynptr *, which the verifier knows.
@@ -3408,6 +3485,7 @@ class HelperCalls:
 
         Helper 200, since Linux 5.19: void bpf_ringbuf_discard_dynptr(struct bpf_dynptr *ptr, __u64 flags)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             ptr: struct bpf_dynptr *, which the verifier knows.
@@ -3426,6 +3504,7 @@ class HelperCalls:
 
         Helper 201, since Linux 5.19: long bpf_dynptr_read(void *dst, __u64 len, const struct bpf_dynptr *src, __u64 offset, __u64 flags)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             dst: memory that is written, len bytes.
@@ -3447,6 +3526,7 @@ class HelperCalls:
 
         Helper 202, since Linux 5.19: long bpf_dynptr_write(const struct bpf_dynptr *dst, __u64 offset, void *src, __u64 len, __u64 flags)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             dst: const struct bpf_dynptr *, which the verifier knows.
@@ -3466,6 +3546,7 @@ class HelperCalls:
 
         Helper 203, since Linux 5.19: void *bpf_dynptr_data(const struct bpf_dynptr *ptr, __u64 offset, __u64 len)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             ptr: const struct bpf_dynptr *, which the verifier knows.
@@ -3484,6 +3565,7 @@ class HelperCalls:
         Helper 204, since Linux 6.0: __s64 bpf_tcp_raw_gen_syncookie_ipv4(struct iphdr *iph, struct tcphdr *th, __u32 th_len)
         Program types: sched_cls, sched_act, xdp.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_SYN_COOKIES.
 
         Args:
             iph: memory that is read, 20 bytes, a struct iphdr.
@@ -3502,6 +3584,7 @@ class HelperCalls:
         Helper 205, since Linux 6.0: __s64 bpf_tcp_raw_gen_syncookie_ipv6(struct ipv6hdr *iph, struct tcphdr *th, __u32 th_len)
         Program types: sched_cls, sched_act, xdp.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_SYN_COOKIES.
 
         Args:
             iph: memory that is read, 40 bytes, a struct ipv6hdr.
@@ -3520,6 +3603,7 @@ class HelperCalls:
         Helper 206, since Linux 6.0: long bpf_tcp_raw_check_syncookie_ipv4(struct iphdr *iph, struct tcphdr *th)
         Program types: sched_cls, sched_act, xdp.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_SYN_COOKIES.
 
         Args:
             iph: memory that is read, 20 bytes, a struct iphdr.
@@ -3537,6 +3621,7 @@ class HelperCalls:
         Helper 207, since Linux 6.0: long bpf_tcp_raw_check_syncookie_ipv6(struct ipv6hdr *iph, struct tcphdr *th)
         Program types: sched_cls, sched_act, xdp.
         Only for programs under a licence that is compatible with the GPL.
+        Takes CONFIG_SYN_COOKIES.
 
         Args:
             iph: memory that is read, 40 bytes, a struct ipv6hdr.
@@ -3567,6 +3652,7 @@ class HelperCalls:
 
         Helper 209, since Linux 6.1: long bpf_user_ringbuf_drain(void *map, void *callback_fn, void *ctx, __u64 flags)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF.
 
         Args:
             map: a map.
@@ -3587,6 +3673,7 @@ class HelperCalls:
 
         Helper 210, since Linux 6.2: void *bpf_cgrp_storage_get(void *map, struct cgroup *cgroup, void *value, __u64 flags)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF, CONFIG_CGROUPS.
 
         Args:
             map: a map.
@@ -3605,6 +3692,7 @@ class HelperCalls:
 
         Helper 211, since Linux 6.2: long bpf_cgrp_storage_delete(void *map, struct cgroup *cgroup)
         Program types: all but lirc_mode2, ext.
+        Takes CAP_BPF, CONFIG_CGROUPS.
 
         Args:
             map: a map.

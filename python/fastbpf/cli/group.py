@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "replay": "decode a capture, anywhere and without privileges",
     "asm": "text to the raw instructions of a BPF program",
     "disasm": "raw instructions, or those of a loaded program, to text",
+    "helpers": "the kernel's helper functions, and which of them this kernel allows",
     "doctor": "what this machine allows, and what to do about what it does not",
 }
 

@@ -6,25 +6,50 @@
 >>> [(parameter.name, parameter.kind) for parameter in lookup.parameters]
 [('map', 'map'), ('key', 'map_key')]
 
-The facts stand in prototypes.tsv, a line a helper, read when the first is asked for. Argument kinds, results and
+The facts stand in helpers.tsv. Argument kinds, results and
 licences are those that Linux 6.18 checks (struct bpf_func_proto). First kernels follow the kernel's history; program
 types join what the headers of older kernels say with what Linux 6.18 accepts.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from fastbpf.helpers.facts import LINES
 from fastbpf.kernel_version import KernelVersion
 
-#: The program types of the kernel, in the order of their numbers from 1 (enum bpf_prog_type, Linux 6.18).
-PROGRAM_TYPES: tuple[str, ...] = (
-    *("socket_filter", "kprobe", "sched_cls", "sched_act", "tracepoint", "xdp", "perf_event", "cgroup_skb"),
-    *("cgroup_sock", "lwt_in", "lwt_out", "lwt_xmit", "sock_ops", "sk_skb", "cgroup_device", "sk_msg"),
-    *("raw_tracepoint", "cgroup_sock_addr", "lwt_seg6local", "lirc_mode2", "sk_reuseport", "flow_dissector"),
-    *("cgroup_sysctl", "raw_tracepoint_writable", "cgroup_sockopt", "tracing", "struct_ops", "ext", "lsm"),
-    *("sk_lookup", "syscall", "netfilter"),
-)
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# The program types of the kernel in the order of their numbers from 1 (enum bpf_prog_type, Linux 6.18), and the first
+# kernel that has each.
+_SINCE = """
+3.19 socket_filter
+4.1 kprobe sched_cls sched_act
+4.7 tracepoint
+4.8 xdp
+4.9 perf_event
+4.10 cgroup_skb cgroup_sock lwt_in lwt_out lwt_xmit
+4.13 sock_ops
+4.14 sk_skb
+4.15 cgroup_device
+4.17 sk_msg raw_tracepoint cgroup_sock_addr
+4.18 lwt_seg6local lirc_mode2
+4.19 sk_reuseport
+4.20 flow_dissector
+5.2 cgroup_sysctl raw_tracepoint_writable
+5.3 cgroup_sockopt
+5.5 tracing
+5.6 struct_ops ext
+5.7 lsm
+5.9 sk_lookup
+5.14 syscall
+6.4 netfilter
+"""
+_TYPES_SINCE = {name: since for since, *names in map(str.split, _SINCE.strip().splitlines()) for name in names}
+
+#: The program types of the kernel, in the order of their numbers from 1.
+PROGRAM_TYPES: tuple[str, ...] = tuple(_TYPES_SINCE)
 
 # What they may call hangs on what they are attached to; lirc_mode2 is a driver that few kernels have.
 _OPEN_ENDED = frozenset({"tracing", "struct_ops", "ext", "lsm", "lirc_mode2"})
@@ -104,19 +129,38 @@ class Prototype(NamedTuple):
         >>> prototype(44).name, prototype(44).allows("xdp"), prototype(44).allows("kprobe"), prototype(44).allows("ext")
         ('xdp_adjust_head', True, False, None)
         """
-        if program_type in self.program_types:
-            return True
-        if program_type in _OPEN_ENDED:
-            return None
-        if program_type in PROGRAM_TYPES:
-            return False
-        from difflib import get_close_matches
-
-        near = get_close_matches(str(program_type), PROGRAM_TYPES) or PROGRAM_TYPES
-        raise ValueError(f"{program_type!r} is no program type; the nearest: {', '.join(near)}")
+        return allowed(self.program_types, program_type)
 
 
-_lines: list[str] = []
+def allowed(program_types: frozenset[str], program_type: str) -> bool | None:
+    """What `Prototype.allows` says of a helper that these types may call."""
+    if program_type in program_types:
+        return True
+    if program_type in _OPEN_ENDED:
+        return None
+    if program_type in PROGRAM_TYPES:
+        return False
+    raise ValueError(f"{program_type!r} is no program type; {nearest(program_type, PROGRAM_TYPES)}")
+
+
+def type_since(program_type: str) -> KernelVersion:
+    """The first kernel that has programs of this type.
+
+    >>> print(type_since("xdp"))
+    4.8
+    """
+    return KernelVersion.of(_TYPES_SINCE[program_type])
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """The end of a refusal: `the nearest: xdp, lsm`, or all that there are where nothing is near."""
+    from difflib import get_close_matches
+
+    names = list(known)
+    near = get_close_matches(str(word), names)
+    return f"the nearest: {', '.join(near)}" if near else f"there are {', '.join(names)}"
+
+
 _read: dict[int, Prototype] = {}
 
 
@@ -127,18 +171,14 @@ def prototype(id: int) -> Prototype | None:
     True
     """
     if id not in _read:
-        if not _lines:
-            from pathlib import Path
-
-            _lines.extend(Path(__file__).with_suffix(".tsv").read_text("utf-8").splitlines())
-        if not 0 < id < len(_lines):  # the first line names the columns
+        if not 0 < id <= len(LINES):
             return None
-        _read[id] = _prototype(id, _lines[id])
+        _read[id] = _prototype(id, LINES[id - 1])
     return _read[id]
 
 
-def _prototype(id: int, line: str) -> Prototype:
-    name, since, returns, returns_kind, flags, parameters, program_types = line.split("\t")
+def _prototype(id: int, line: tuple[str, ...]) -> Prototype:
+    name, since, returns, returns_kind, flags, parameters, program_types = line[:7]
     marks = dict(flag.partition("=")[::2] for flag in flags.split(","))
     texts = [] if parameters == "-" else parameters.split("; ")
     variadic = texts[-1:] == ["..."]
@@ -151,7 +191,7 @@ def _prototype(id: int, line: str) -> Prototype:
         parameters=tuple(_parameter(place, text) for place, text in enumerate(texts[: len(texts) - variadic])),
         variadic=variadic,
         since=KernelVersion.of(since),
-        program_types=_types(program_types.split()),
+        program_types=types_of(program_types),
         gpl_only="gpl" in marks,
         acquires=marks.get("acquires"),
         releases=marks.get("releases"),
@@ -175,8 +215,9 @@ def _parameter(place: int, text: str) -> Parameter:
     )
 
 
-# "xdp sched_cls", or "all -ext": all but ext.
-def _types(words: list[str]) -> frozenset[str]:
+def types_of(text: str) -> frozenset[str]:
+    """The program types of a line: "xdp sched_cls", or "all -ext", which is all but ext."""
+    words = text.split()
     if words[0] != "all":
         return frozenset(words)
     return frozenset(PROGRAM_TYPES).difference(word[1:] for word in words[1:])

@@ -99,6 +99,14 @@ impl Btf {
             .collect()
     }
 
+    // The names and numbers of `enum name`, those of 32 bits.
+    pub(crate) fn enumerators(&self, name: &str) -> Option<Vec<(String, u32)>> {
+        let at = self.types[self.id(name, ENUM)? as usize - 1];
+        let (_, count) = self.kind(at)?;
+        let members = (0..count).map(|member| at + 12 + 8 * member);
+        members.map(|at| Some((String::from_utf8_lossy(self.name(at)?).into_owned(), self.word(at + 4)?))).collect()
+    }
+
     fn is(&self, at: usize, kind: u32) -> bool {
         self.kind(at).is_some_and(|(found, _)| found == kind)
     }
@@ -157,6 +165,14 @@ mod tests {
         assert_eq!(btf.id("bpf_map_sum_elem_count", VAR), None);
         assert!(btf.id("runqueues", VAR).is_some());
         assert!(btf.names(FUNC, Some("bpf_kfunc")).len() < btf.names(FUNC, None).len());
+    }
+
+    #[test]
+    fn lists_an_enum() {
+        let Some(btf) = Btf::of_kernel() else { return };
+        let helpers = btf.enumerators("bpf_func_id").expect("every kernel with BTF has it");
+        assert_eq!(helpers[..2], [("BPF_FUNC_unspec".into(), 0), ("BPF_FUNC_map_lookup_elem".into(), 1)]);
+        assert_eq!(btf.enumerators("no_such_enum"), None);
     }
 
     #[test]

@@ -64,6 +64,10 @@ impl Map {
         let found = bpf::map_next_key(self.fd.as_fd(), key, &mut next).map_err(Error::kernel("cannot walk the map"))?;
         Ok(found.then_some(next))
     }
+
+    pub(crate) fn freeze(&self) -> Result<()> {
+        bpf::map_freeze(self.fd.as_fd()).map_err(Error::kernel("cannot freeze the map"))
+    }
 }
 
 impl AsFd for Map {

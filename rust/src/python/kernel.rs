@@ -6,6 +6,12 @@ use crate::btf::Btf;
 use crate::sys::clock::Offsets;
 use crate::sys::process;
 
+// None where the kernel has no such enum, or no BTF at all.
+#[pyfunction]
+pub(super) fn btf_enumerators(py: Python<'_>, name: &str) -> Option<Vec<(String, u32)>> {
+    py.detach(|| Btf::of_kernel()?.enumerators(name))
+}
+
 // None where the kernel has no BTF.
 #[pyfunction]
 pub(super) fn btf_has_member(py: Python<'_>, name: &str, path: Vec<String>) -> Option<bool> {

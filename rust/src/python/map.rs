@@ -51,6 +51,10 @@ impl Map {
         Ok(self.open()?.next_key(key)?.map(|key| PyBytes::new(py, &key)))
     }
 
+    fn freeze(&self) -> Result<()> {
+        self.open()?.freeze()
+    }
+
     fn id(&self) -> Result<u32> {
         let map = self.open()?;
         Ok(bpf::map_info(map.as_fd()).map_err(Error::kernel("cannot look at the map"))?.id)

@@ -22,10 +22,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<program::Program>()?;
     module.add_class::<stream::RingStream>()?;
     module.add_function(wrap_pyfunction!(batch::record_schema, module)?)?;
+    module.add_function(wrap_pyfunction!(kernel::btf_enumerators, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_has_member, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_id, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_names, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_instructions, module)?)?;
+    module.add_function(wrap_pyfunction!(program::program_verdicts, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::clock_offsets, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::wait_for_running_programs, module)?)?;
     Ok(())

@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyDict};
 use crate::btf::functions::Functions;
 use crate::error::{Error, Result};
 use crate::sys::bpf;
-use crate::sys::bpf::program::{self as kernel, Definition};
+use crate::sys::bpf::program::{self as kernel, Definition, Target};
 
 #[pyclass(frozen, module = "fastbpf._native")]
 pub(super) struct Program {
@@ -43,7 +43,9 @@ impl Program {
             let types = functions.as_ref().map(|functions| bpf::btf_load(&functions.types)).transpose();
             let types = types.map_err(Error::kernel("cannot load the types of the program's functions"))?;
             let functions = types.as_ref().zip(functions.as_ref()).map(|(fd, told)| (fd.as_fd(), &told.places[..]));
-            let definition = Definition { kind, flags, instructions, license: &license, name, fds: &fds, functions };
+            let target = Target::default();
+            let definition =
+                Definition { kind, flags, instructions, license: &license, name, fds: &fds, functions, target };
             match kernel::load(&definition, statistics) {
                 Ok((fd, log)) => Ok(Self { fd: RwLock::new(Some(Arc::new(fd))), log: text(log) }),
                 Err(refused) => Err(Error::Refused { source: refused.error, log: text(refused.log) }),
@@ -103,6 +105,29 @@ impl Program {
 // The verifier quotes names that users gave, so that its log need not be UTF-8.
 fn text(log: Vec<u8>) -> String {
     String::from_utf8(log).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+// What the kernel says of programs that are not kept: errno, or 0, and the verifier's words.
+#[pyfunction]
+pub(super) fn program_verdicts(
+    py: Python<'_>,
+    kind: u32,
+    attach_type: u32,
+    btf_id: u32,
+    flags: u32,
+    programs: Vec<Vec<u8>>,
+) -> Vec<(i32, String)> {
+    let target = Target { attach_type, btf_id };
+    let (license, name, fds, functions) = (c"GPL", "", &[][..], None);
+    py.detach(|| {
+        let mut log = [0; 4096];
+        let verdict = |instructions: &Vec<u8>| {
+            let definition = Definition { kind, flags, instructions, license, name, fds, functions, target };
+            let (answer, log) = kernel::verdict(&definition, &mut log);
+            (answer.err().and_then(|error| error.raw_os_error()).unwrap_or(0), text(log))
+        };
+        programs.iter().map(verdict).collect()
+    })
 }
 
 // As the verifier has rewritten them.

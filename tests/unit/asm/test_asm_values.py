@@ -139,7 +139,14 @@ def test_repr_is_what_people_write(text: str) -> None:
 
 def test_every_mnemonic_is_written_above() -> None:
     callables = {name for name in asm.__all__ if callable(getattr(asm, name)) and name[0].islower()}
-    assert callables - {text.split("(")[0] for text in WRITTEN} == {"assemble", "const", "disassemble", "ld_ctx", "parse", "piece"}
+    assert callables - {text.split("(")[0] for text in WRITTEN} == {
+        "assemble",
+        "const",
+        "disassemble",
+        "ld_ctx",
+        "parse",
+        "piece",
+    }
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_it_replaces_nothing_unasked(tmp_path) -> None:
         (["asm", "-"], b"r1 = map[counts]", "<stdin>:1: there is no map counts"),
         (["asm", "-"], b"call bpf_task_from_pid#kfunc", "the name is not resolved"),
         (["asm", "-"], b"\xff", "<stdin> is no text in UTF-8"),
-        (["asm", "/not/there"], b"", "No such file or directory: '/not/there'"),
+        (["asm", "/not/there"], b"", "/not/there cannot be read (No such file or directory); check the name"),
         (["asm", "-", "-o", "/not/there/x"], b"exit", "make the folder first"),
         (["disasm", "-"], b"\x95" + bytes(6), "slots of 8 bytes, at least one, not of 7 bytes"),
         (["disasm", "-"], b"\x95\1" + bytes(6), "slot 0: (95) exit: dst is 1; the instruction does not use it"),

@@ -25,6 +25,8 @@ def test_names_agree_with_the_names_of_listings():
     told = [(*(parameter.name for parameter in p.parameters), *(["..."] if p.variadic else [])) for p in ALL]
     assert told == list(names.PARAMETERS[1:])
     assert [p.id for p in ALL] == list(range(1, 212))
+    assert names.NAMES[0] == "unspec"
+    assert names.PARAMETERS[0] == ()
 
 
 def test_ids_were_handed_out_in_order():
@@ -82,12 +84,14 @@ def test_allows():
 
 def test_the_table_is_written_one_way():
     """So that two people who edit it do not write the same fact differently."""
-    header, *lines = Path(prototypes.__file__).with_suffix(".tsv").read_text().splitlines()
-    assert header.split("\t") == ["name", "since", "returns", "kind", "flags", "parameters", "program types"]
+    header, *lines = Path(prototypes.__file__).with_name("helpers.tsv").read_text().splitlines()
+    assert header.split("\t")[:7] == ["name", "since", "returns", "kind", "flags", "parameters", "program types"]
+    assert header.split("\t")[7:] == ["category", "capability", "description"]
     assert len(lines) == 211
     for line in lines:
-        words = line.split("\t")[-1].split()
+        types = line.split("\t")[6]
+        words = types.split()
         leaves_out = words[0] == "all"
-        assert leaves_out == (len(prototypes._types(words)) > len(PROGRAM_TYPES) / 2)
+        assert leaves_out == (len(prototypes.types_of(types)) > len(PROGRAM_TYPES) / 2)
         listed = [word.removeprefix("-") for word in words[leaves_out:]]
         assert listed == sorted(listed, key=PROGRAM_TYPES.index)

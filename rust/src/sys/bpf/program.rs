@@ -24,6 +24,16 @@ pub(crate) struct Definition<'a> {
     pub(crate) fds: &'a [RawFd],
     // Types of the program, and where its functions begin: struct bpf_func_info, two words each.
     pub(crate) functions: Option<(BorrowedFd<'a>, &'a [[u32; 2]])>,
+    pub(crate) target: Target,
+}
+
+// What the program is for, as far as the kernel wants to know before it verifies: both 0 for most types.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Target {
+    // enum bpf_attach_type; of struct_ops the index of the member.
+    pub(crate) attach_type: u32,
+    // The function, tracepoint or struct of the kernel that it is for.
+    pub(crate) btf_id: u32,
 }
 
 #[derive(Debug)]
@@ -47,6 +57,17 @@ pub(crate) fn load(program: &Definition<'_>, statistics: bool) -> Result<(OwnedF
         (Err(error), log) if error.raw_os_error() == Some(libc::ENOSPC) => Err(Refused { error: first, log }),
         (Err(error), log) => Err(Refused { error, log }),
     }
+}
+
+// What the kernel says of the program, which is not kept, in a buffer that many may use: most logs are short.
+pub(crate) fn verdict(program: &Definition<'_>, log: &mut [u8; 4096]) -> (io::Result<()>, Vec<u8>) {
+    log[0] = 0;
+    let (answer, _) = once(program, LOG_INSTRUCTIONS, log);
+    if answer.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOSPC)) {
+        let (answer, log) = logged(program, LOG_INSTRUCTIONS);
+        return (answer.map(drop), log);
+    }
+    (answer.map(drop), log.split(|&byte| byte == 0).next().unwrap_or_default().to_vec())
 }
 
 // With a log in a buffer that grows until all of it fits.
@@ -83,6 +104,8 @@ fn once(program: &Definition<'_>, log_level: u32, log: &mut [u8]) -> (io::Result
     a.insns = program.instructions.as_ptr() as u64;
     a.license = program.license.as_ptr() as u64;
     a.prog_name = name(program.name);
+    a.expected_attach_type = program.target.attach_type;
+    a.attach_btf_id = program.target.btf_id;
     if !program.fds.is_empty() {
         a.fd_array = program.fds.as_ptr() as u64;
     }
@@ -203,8 +226,16 @@ mod tests {
     use super::*;
     use crate::sys::fake;
 
-    const PROGRAM: Definition<'_> =
-        Definition { kind: 1, flags: 0, instructions: &[], license: c"GPL", name: "", fds: &[], functions: None };
+    const PROGRAM: Definition<'_> = Definition {
+        kind: 1,
+        flags: 0,
+        instructions: &[],
+        license: c"GPL",
+        name: "",
+        fds: &[],
+        functions: None,
+        target: Target { attach_type: 8, btf_id: 0 },
+    };
 
     // What each call asks for: the level and the size of its log.
     fn refused(statistics: bool, answer: impl Fn(u32, usize) -> i32 + 'static) -> (i32, Vec<(u32, usize)>) {
@@ -236,6 +267,19 @@ mod tests {
         let (error, asked) = refused(true, |_, _| libc::EINVAL);
         assert_eq!(error, libc::EINVAL);
         assert_eq!(asked, [(LOG_STATISTICS, 1 << 16), (LOG_INSTRUCTIONS, 1 << 16)]);
+    }
+
+    #[test]
+    fn the_kernel_is_told_what_a_program_is_for() {
+        let answer = |call: &Call<'_>| {
+            let Call::Bpf(_, attr) = call else { panic!("no other call") };
+            // SAFETY: the union is plain integers, all of them initialised.
+            let a = unsafe { attr.__bindgen_anon_3 };
+            assert_eq!((a.expected_attach_type, a.attach_btf_id, a.log_level), (8, 0, LOG_INSTRUCTIONS));
+            Err(io::Error::from_raw_os_error(libc::EINVAL))
+        };
+        let (refused, log) = fake::with(answer, || verdict(&PROGRAM, &mut [0; 4096]));
+        assert_eq!((refused.expect_err("refused").raw_os_error(), log.len()), (Some(libc::EINVAL), 0));
     }
 
     #[test]

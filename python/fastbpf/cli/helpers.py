@@ -1,0 +1,93 @@
+"""`fastbpf helpers`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from fastbpf.cli.refusal import Refused, refusing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastbpf.helpers import Helper, Probed
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--category", metavar="C", help="Only those of a category: map, time, network …")
+@click.option("--since", metavar="V", help="Only those that came with this kernel or later: 5.8.")
+@click.option("--for", "prog_type", metavar="PROG_TYPE", help="Only those for programs of a type: xdp, kprobe …")
+@click.option("--probe", is_flag=True, help="With --for: all of them, and what the running kernel says.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
+def helpers(
+    *,
+    name: str | None,
+    category: str | None,
+    since: str | None,
+    prog_type: str | None,
+    probe: bool,
+    as_json: bool,
+) -> None:
+    """List the kernel's helper functions, or describe the one called NAME.
+
+    A line a helper: number, name, first kernel, category, GPL, capability, signature; on a terminal what it does.
+
+    \b
+    fastbpf helpers map_lookup_elem
+    fastbpf helpers --category ringbuf
+    fastbpf helpers --for xdp --since 5.8
+    fastbpf helpers --for xdp --probe | grep -v allowed
+    """  # noqa: D301  # click reads \b
+    from fastbpf import helpers as registry
+
+    chosen = [category, since, prog_type]
+    if name is not None and any([*chosen, probe]):
+        raise Refused("give either a NAME or what to list")
+    if probe and prog_type is None:
+        raise Refused("--probe asks the kernel about a program type; give it with --for")
+    with refusing():
+        if name is not None:
+            print(_json(registry.get(name)) if as_json else registry.describe(name))
+            return
+        found = registry.all() if category is None else registry.by_category(category)
+        if since is not None:
+            newer = set(registry.since(since))
+            found = tuple(one for one in found if one in newer)
+        if prog_type is not None and not probe:
+            found = tuple(one for one in found if one.allows(prog_type))
+    probed = registry.probe(prog_type) if probe and prog_type is not None else None
+    if as_json:
+        for one in found:
+            print(_json(one, probed))
+        return
+    _show([_line(one, probed) for one in found])
+
+
+def _json(one: Helper, probed: Probed | None = None) -> str:
+    fields = one._asdict() | {"min_kernel": str(one.min_kernel), "prog_types": sorted(one.prog_types)}
+    if probed is not None:
+        fields |= {"status": probed[one.id].status, "why": probed[one.id].why}
+    return json.dumps(fields)
+
+
+def _line(one: Helper, probed: Probed | None) -> tuple[str, ...]:
+    if probed is not None:
+        return str(one.id), one.name, probed[one.id].status, probed[one.id].why
+    facts = (str(one.id), one.name, str(one.min_kernel), one.category)
+    gpl, capability = "GPL" if one.gpl_only else "-", one.capability or "-"
+    return (*facts, gpl, capability, one.description if os.isatty(1) else one.signature)
+
+
+# In columns; a terminal shows as much of the last as there is room for.
+def _show(lines: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)][:-1]
+    room = shutil.get_terminal_size().columns if os.isatty(1) else sys.maxsize
+    for *cells, last in lines:
+        line = "  ".join([*(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), last]).rstrip()
+        print(line if len(line) <= room else f"{line[: room - 1]}…")
