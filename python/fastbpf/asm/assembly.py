@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from fastbpf.asm.code import Code, refused
 from fastbpf.asm.instruction import Instruction, Label
 from fastbpf.asm.opcode import FAR, NEAR, WIDE
@@ -16,9 +14,12 @@ from fastbpf.errors import AsmError
 
 __all__ = ["assemble", "piece"]
 
+_TOO_DEEP = "the parts are nested too deeply, or a list contains itself"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from collections.abc import Iterable, Iterator
+    from typing import TypeAlias, TypeGuard
 
     from fastbpf.asm.source import Source
     from fastbpf.kernel_version import KernelVersion
@@ -62,16 +63,17 @@ def piece(*parts: Part, export: Iterable[str] = ()) -> Piece:
     >>> [insn.off for insn in code if insn.off]
     [-2, -2]
     """
-    # An iterator would be used up where the piece stands first.
-    kept = tuple([*part] if isinstance(part, Iterator) else part for part in parts)
-    return Piece(kept, _names(export), here())
+    try:
+        return Piece(tuple(_flat(parts)), _names(export), here())
+    except RecursionError:
+        raise AsmError(f"{here()}: {_TOO_DEEP}") from None
 
 
 def assemble(*parts: Part, kernel: str | int | tuple[int, int] | KernelVersion | None = None) -> Code:
     """Put instructions and labels, in any nesting of iterables, into one row and turn labels into distances.
 
     A branch to a label that is more than 32767 slots away becomes one around a `gotol` (Linux 6.6). If `kernel`, such
-    as "5.10", is one without it, that is refused.
+    as "5.10", is one without it, that is refused; what else a kernel lacks, `Code.check` tells.
 
     Raises AsmError, with the number of the slot, the instruction and the line that wrote it, for a label that is
     unknown or stands twice, a branch out of reach, a part that is no instruction, and for no instruction at all.
@@ -83,8 +85,15 @@ def assemble(*parts: Part, kernel: str | int | tuple[int, int] | KernelVersion |
     """
     if len(parts) == 1 and type(parts[0]) is Code:
         return parts[0]
+    if kernel is not None:
+        from fastbpf.kernel_version import KernelVersion
+
+        kernel = KernelVersion.of(kernel)
     row, scope = _Row(), _Scope(None)
-    row.add(parts, scope)
+    try:
+        row.add(parts, scope)
+    except RecursionError:
+        raise AsmError(f"{here()}: {_TOO_DEEP}") from None
     if not row.instructions:
         raise AsmError(f"{here()}: assemble() needs at least one instruction")
     instructions, starts = row.resolve(kernel)
@@ -138,8 +147,7 @@ class _Row:
             elif isinstance(part, Piece):
                 self._add_piece(part, scope)
                 end = starts[-1]
-            # not to be looked into: text gives text for ever, a live map its keys
-            elif isinstance(part, (str, bytes)) or is_map(part) or not hasattr(part, "__iter__"):
+            elif not _is_nest(part):
                 raise AsmError(f"{here()}: instruction {end}: {_not_a_part(part)}")
             else:
                 self.add(part, scope)
@@ -164,9 +172,7 @@ class _Row:
             index, label = inner.labels[name]
             self._define(label, index, scope)
 
-    def resolve(
-        self, kernel: str | int | tuple[int, int] | KernelVersion | None
-    ) -> tuple[list[Instruction], list[int]]:
+    def resolve(self, kernel: KernelVersion | None) -> tuple[list[Instruction], list[int]]:
         instructions, starts = self.instructions, self.starts
         targets: dict[int, int] = {}
         in_reach = True
@@ -183,6 +189,20 @@ class _Row:
             else:
                 in_reach = False
         return (instructions, starts) if in_reach else stretched(instructions, starts, targets, kernel)
+
+
+# not to be looked into: text gives text for ever, a live map its keys
+def _is_nest(part: object) -> TypeGuard[Iterable[Part]]:
+    return hasattr(part, "__iter__") and not isinstance(part, (str, bytes)) and not is_map(part)
+
+
+def _flat(parts: Iterable[Part]) -> Iterator[Part]:
+    # as they are now: an iterator would be used up where the piece stands first
+    for part in parts:
+        if not isinstance(part, (Instruction, Label, Piece, Code)) and _is_nest(part):
+            yield from _flat(part)
+        else:
+            yield part
 
 
 def _names(names: object) -> tuple[str, ...]:

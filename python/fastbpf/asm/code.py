@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from struct import pack_into
 
+from fastbpf.asm.instruction import Instruction
 from fastbpf.asm.opcode import WIDE
 from fastbpf.asm.refusal import show
 from fastbpf.asm.source import here
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from fastbpf.asm.assembly import Piece
     from fastbpf.asm.check.finding import Finding
-    from fastbpf.asm.instruction import Instruction
     from fastbpf.asm.source import Source
     from fastbpf.kernel_version import KernelVersion
 
@@ -53,6 +53,11 @@ class Code(Value):
         pieces: Iterable[tuple[int, int, Piece]] = (),
     ) -> None:
         fill(self, "_instructions", tuple(instructions))
+        for insn in self._instructions:
+            if type(insn) is not Instruction or (insn.label is not None and insn.distance is not None):
+                raise AsmError(f"{here()}: {insn!r} cannot stand in Code yet; assemble() resolves labels")
+        if not self._instructions:
+            raise AsmError(f"{here()}: code has at least one instruction")
         fill(self, "_bytes", b"".join([bytes(insn) for insn in self._instructions]))
         fill(self, "_labels", dict(labels or {}))
         fill(self, "_pieces", tuple(pieces))
@@ -75,6 +80,8 @@ class Code(Value):
 
     def __getitem__(self, slot: int) -> Instruction:
         """The instruction in that slot, either of its two for a wide load. IndexError if the code has no such slot."""
+        if type(slot) is not int:
+            raise TypeError(f"{slot!r} is not a slot; list(code) gives the instructions as a list")
         if not 0 <= slot < len(self):
             raise IndexError(f"there is no slot {slot} in code of {len(self)}")
         return self._instructions[bisect_right(self._begun(), slot) - 1]

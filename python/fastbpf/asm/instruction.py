@@ -69,7 +69,11 @@ class Instruction(Value):
         _set_map(self, map)
         _set_source(self, source)
         top = 1 << 63 if opcode == WIDE else 1 << 31
-        if (opcode | dst << 4 | src << 4) & ~0xFF or not -0x8000 <= off < 0x8000 or not -top <= imm < top:
+        try:
+            upper = (opcode | dst << 4 | src << 4 | (off | imm) & 0) & ~0xFF
+        except TypeError:
+            raise AsmError(f"{source or here()}: {self._raw()}: a field is not an integer") from None
+        if upper or not -0x8000 <= off < 0x8000 or not -top <= imm < top:
             raise AsmError(f"{source or here()}: {self._raw()}: a field does not fit into its bits")
 
     def _content(self) -> tuple[object, ...]:
@@ -124,7 +128,8 @@ class Instruction(Value):
         # "is None": a map may be empty, and then false
         fields = {name: getattr(self, name) for name in self.__match_args__[1:7]}
         shown = [f"{name}={show(value)}" for name, value in fields.items() if not (value is None or value == 0)]
-        return f"Instruction({', '.join([f'0x{self.opcode:02x}', *shown])})"
+        opcode = f"0x{self.opcode:02x}" if isinstance(self.opcode, int) else show(self.opcode)
+        return f"Instruction({', '.join([opcode, *shown])})"
 
 
 # Programs have many of them: these take half the time of object.__setattr__.

@@ -31,7 +31,7 @@ def stretched(
     instructions: Sequence[Instruction],
     starts: Sequence[int],
     targets: Mapping[int, int],
-    kernel: str | int | tuple[int, int] | KernelVersion | None,
+    kernel: KernelVersion | None,
 ) -> tuple[list[Instruction], list[int]]:
     """The instructions, their branches in reach, and the slot in which each of the given ones begins now, and the end.
 
@@ -97,16 +97,11 @@ def _refuse_without_gotol(
     starts: Sequence[int],
     targets: Mapping[int, int],
     long: set[int],
-    kernel: str | int | tuple[int, int] | KernelVersion | None,
+    kernel: KernelVersion | None,
 ) -> None:
-    if kernel is None:
-        return
-    from fastbpf.kernel_version import KernelVersion
-
-    version = KernelVersion.of(kernel)
-    if version < _GOTOL_SINCE:
+    if kernel is not None and kernel < _GOTOL_SINCE:
         index = min(long)
         away = starts[targets[index]] - starts[index] - 1
-        reason = f"the label is {away} slots away, and a branch reaches -32768 to 32767 on Linux {version}"
+        reason = f"the label is {away} slots away, and a branch reaches -32768 to 32767 on Linux {kernel}"
         remedy = "gotol, which reaches further, is of Linux 6.6; put what lies between into a subprogram: call_sub"
         raise refused(starts[index], instructions[index], f"{reason}; {remedy}")

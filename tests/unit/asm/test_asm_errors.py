@@ -86,9 +86,23 @@ WHILE_WRITING = [
     (lambda: call.map_lookup_elm, "call.map_lookup_elm", 'did you mean "map_lookup_elem"'),
     (lambda: call.bpf_ktime_get_ns, "call.bpf_ktime_get_ns", 'did you mean "ktime_get_ns"'),
     (lambda: Instruction(0x100), "Instruction(0x100)", "does not fit"),
+    (lambda: Instruction(0xB7, imm=1.5), "Instruction(0xb7, imm=1.5)", "is not an integer"),
+    (lambda: Instruction("a"), 'Instruction("a")', "is not an integer"),
+    (lambda: Code([jeq(r1, 0, "x"), exit_()]), 'jeq(r1, 0, "x")', "assemble() resolves labels"),
+    (lambda: Code([label("x"), exit_()]), 'label("x")', "assemble() resolves labels"),
+    (lambda: Code([]), "code has at least ", "one instruction"),
+    (lambda: assemble(circle()), "the parts are nested too deeply", "contains itself"),
+    (lambda: piece(circle()), "the parts are nested too deeply, ", "contains itself"),
     (lambda: Instruction(0x07, dst=-1), "Instruction(0x07, dst=-1)", "does not fit"),
     (lambda: Instruction(0x07, imm=1 << 31), "Instruction(0x07, imm=2147483648)", "does not fit"),
 ]
+
+
+def circle() -> list[object]:
+    parts: list[object] = [exit_()]
+    parts.append(parts)
+    return parts
+
 
 # the same, with the slot of the instruction
 WHILE_ASSEMBLING = [
@@ -137,6 +151,16 @@ def test_assembling_bad_parts(wrong, slot: int, written: str, reason: str) -> No
 def test_assembling_nothing(parts: tuple[object, ...]) -> None:
     with pytest.raises(AsmError, match=rf"{HERE}:\d+: assemble\(\) needs at least one instruction"):
         assemble(*parts)
+
+
+def test_a_version_is_looked_at_also_when_nothing_is_far() -> None:
+    with pytest.raises(ValueError, match="banana"):
+        assemble(exit_(), kernel="banana")
+
+
+def test_slots_are_given_one_at_a_time() -> None:
+    with pytest.raises(TypeError, match=r"slice\(0, 2, None\) is not a slot; list\(code\)"):
+        assemble(exit_())[0:2]
 
 
 def test_every_error_is_one_of_the_family_and_of_the_builtins() -> None:

@@ -139,3 +139,18 @@ def test_a_label_at_the_end_is_kept() -> None:
 def test_a_slot_that_is_not_there(slot: int) -> None:
     with pytest.raises(IndexError, match="in code of 3"):
         assemble(lddw(r0, 1), exit_())[slot]
+
+
+def test_a_piece_stays_as_it_was_made() -> None:
+    parts = [mov(r0, 0), iter([FILL, FILL])]
+    once = piece(parts, exit_())
+    parts.insert(0, mov(r1, 1))
+    assert len(assemble(once)) == len(assemble(once)) == 4
+    assert hash(once) == hash(piece([mov(r0, 0), FILL, FILL], exit_())) != hash(piece(exit_()))
+    assert once == piece([mov(r0, 0), FILL, FILL], exit_())
+
+
+def test_where_pieces_stand() -> None:
+    inner = piece(FILL)
+    outer = piece(inner, lddw(r1, 1 << 40), inner)
+    assert assemble(FILL, outer, exit_()).pieces == ((1, 5, outer), (1, 2, inner), (4, 5, inner))
