@@ -14,6 +14,7 @@ from struct import pack
 
 import pytest
 
+import fastbpf as fb
 from fastbpf._native import program_instructions
 from fastbpf.asm import *
 from fastbpf.asm import opcode as op
@@ -231,8 +232,13 @@ def test_a_loaded_program_is_shown_as_by_bpftool() -> None:
             assert "][0]+8" in theirs
             assert output(*ours).rstrip() == theirs.rstrip()
             assert output(*ours, "--bytes").rstrip() == bpftool(id, "opcodes").rstrip()
-            # it is text that reads: what is left of calls are names and places
-            read = [insn for insn in parse(theirs) if insn.opcode != op.CALLS]
+            with pytest.raises(AsmError, match="by its file descriptor"):
+                parse(theirs)
+            text = theirs.replace("map[id:", "map[fd:")
+            with pytest.raises(AsmError, match="is an address in one kernel"):
+                parse(text)
+            # the rest of it reads
+            read = [insn for insn in parse(re.sub(r"call \S+#-?\d+", "call 5", text)) if insn.opcode != op.CALLS]
             assert read == [
                 insn for insn in decoded(program_instructions(int(id)), strict=False) if insn.opcode != op.CALLS
             ]
@@ -244,6 +250,40 @@ def test_the_log_of_a_program_is_its_text() -> None:
     assert fd is not None, log
     os.close(fd)
     assert bytes(parse(log)) == bytes(code)
+
+
+def log_of(code: Code) -> str:
+    fd, log = load(bytes(code))
+    if fd is not None:
+        os.close(fd)
+    return log
+
+
+def test_the_log_names_maps() -> None:
+    """And what has no name in it is refused, not taken for a number."""
+    name = pack("<IIIIIII16s", ARRAY, 4, 64, 1, 0, 0, 0, b"counts")
+    with closing(bpf(MAP_CREATE, name)) as counts, closing(array_map()) as nameless:
+        numbers = [lddw(r4, 0xFFFF888178427938), lddw(r5, -8), mov(r0, 0), exit_()]
+        loads = [Instruction(0x18, 1, 1, imm=counts), Instruction(0x18, 2, 2, imm=counts | 8 << 32)]
+        log = log_of(assemble(loads, numbers))
+        named = fb.MapSpec("array", fb.u32, fb.u64, 1, name="counts")
+        if "map=counts" in log:
+            assert parse(log, {"counts": named}) == assemble(ld_map(r1, named), ld_map_value(r2, named, 8), numbers)
+        else:
+            assert KERNEL < (6, 18)
+        log = log_of(assemble(Instruction(0x18, 1, 1, imm=nameless), numbers))
+        with pytest.raises(AsmError, match="this is an address, and the log does not say of which map"):
+            parse(log)
+
+
+def test_the_log_of_a_refused_program() -> None:
+    code = assemble(mov(r0, 0), jeq(r0, 0, "end"), ja(1), label("end"), ldxdw(r0, r7, 0), exit_())
+    log = log_of(code)
+    if KERNEL >= (6, 16):
+        assert parse(log) == code
+    # as older kernels have it
+    with pytest.raises(AsmError, match="is missing|goes on to a slot"):
+        parse(log[log.index("\n0: (") :])
 
 
 def types_of(*names: str) -> bytes:
@@ -366,5 +406,5 @@ def test_kernel_functions_in_the_log() -> None:
     _, log = load(bytes(code))
     text = shown(log)[2]
     assert text == f"(85) call bpf_rdonly_cast#{found[1]}"
-    assert list(parse(text)) == [call_kfunc("bpf_rdonly_cast")]
+    assert [insn for insn in parse(log) if insn.opcode == op.CALLS] == [call_kfunc("bpf_rdonly_cast")]
     assert write(call_kfunc(int(found[1]))) == f"call kernel-function#{found[1]}"

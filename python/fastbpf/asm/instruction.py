@@ -128,7 +128,8 @@ class Instruction(Value):
         # "is None": a map may be empty, and then false
         fields = {name: getattr(self, name) for name in self.__match_args__[1:7]}
         shown = [f"{name}={show(value)}" for name, value in fields.items() if not (value is None or value == 0)]
-        opcode = f"0x{self.opcode:02x}" if isinstance(self.opcode, int) else show(self.opcode)
+        code: object = self.opcode
+        opcode = f"0x{code:02x}" if isinstance(code, int) else show(code)
         return f"Instruction({', '.join([opcode, *shown])})"
 
 

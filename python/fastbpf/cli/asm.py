@@ -10,6 +10,7 @@ import click
 from fastbpf.cli import options
 from fastbpf.cli.input import read_input
 from fastbpf.cli.refusal import Refused, refusing
+from fastbpf.errors import Error
 
 
 @click.command()
@@ -26,15 +27,20 @@ def asm(file: str, output: str | None, force: bool) -> None:  # noqa: FBT001  # 
     fastbpf asm drop.bpf -o drop.bin
     fastbpf disasm drop.bin
     """  # noqa: D301  # click reads \b
+    from fastbpf.asm.opcode import CALLS
     from fastbpf.asm.text import parse
     from fastbpf.sinks.output import Output
 
     if output is None and os.isatty(1):
         raise Refused("instructions are bytes, which a terminal cannot show; give -o OUT, or pipe them on")
-    with refusing():
+    with refusing((Error, OSError)):
         code = parse(_text(file), file=_named(file))
-        # Of what has a name only, such as a kernel function, bytes cannot tell: this says so.
-        raw = code.link(lambda _map: -1)
+        for insn in code:
+            if insn.label is not None:
+                remedy = "call kernel-function#ID" if insn.opcode == CALLS else f"r{insn.dst} = btf[id:ID]"
+                reason = f"bytes cannot hold the name {insn.label}; write {remedy}, with its id in the kernel's BTF"
+                raise Refused(f"{_named(file)}:{insn.source.line if insn.source else 0}: {reason}")
+        raw = bytes(code)
         if output is not None:
             place = Output(output, force=force)
             place.write(raw)
@@ -45,7 +51,7 @@ def asm(file: str, output: str | None, force: bool) -> None:  # noqa: FBT001  # 
 
 def _text(file: str) -> str:
     try:
-        return read_input(file).decode()
+        return read_input(file).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Refused(f"{_named(file)} is no text in UTF-8; fastbpf disasm reads raw instructions") from None
 

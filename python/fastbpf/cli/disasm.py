@@ -8,6 +8,7 @@ import click
 
 from fastbpf.cli.input import read_input
 from fastbpf.cli.refusal import Refused, refusing
+from fastbpf.errors import Error
 
 if TYPE_CHECKING:
     from fastbpf.asm.code import Code
@@ -31,8 +32,9 @@ def disasm(file: str | None, prog: int | None, with_bytes: bool) -> None:  # noq
     """  # noqa: D301  # click reads \b
     if (file is None) == (prog is None):
         raise Refused("give either a FILE or --prog ID")
-    with refusing():
-        print(_loaded(prog, with_bytes=with_bytes) if prog is not None else _raw(str(file)).text(bytes=with_bytes))
+    with refusing((Error, OSError)):
+        text = _loaded(prog, with_bytes=with_bytes) if prog is not None else _raw(str(file)).text(bytes=with_bytes)
+    print(text)
 
 
 def _raw(file: str) -> Code:

@@ -16,9 +16,12 @@ class Refused(Exception):  # noqa: N818  # it is the word for exit code 2
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
-    """What goes wrong in here is a refusal."""
+def refusing(kinds: tuple[type[Exception], ...] = (Error, ValueError, OSError)) -> Iterator[None]:
+    """What goes wrong in here is a refusal, if it is of these kinds; anything else is a bug of ours.
+
+    `ValueError` is for where the library gets what people gave, such as `--since`, and refuses it so.
+    """
     try:
         yield
-    except (Error, ValueError, OSError) as error:
+    except kinds as error:
         raise Refused(str(error)) from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 
@@ -121,6 +123,9 @@ def one(text: str, **how: object) -> Instruction:
         ("(18) r1 = 0x5", lddw(r1, 5)),
         ("r1 = 0x123456789abcdef", lddw(r1, 0x123456789ABCDEF)),
         ("(18) r1 = 0xffffffffffffffff", lddw(r1, -1)),
+        ("r1 = 0xffffffffffffffff", lddw(r1, -1)),
+        ("r1 = 0xffffffff80000000", lddw(r1, -(1 << 31))),
+        ("r1 = -0x80000001", lddw(r1, -(1 << 31) - 1)),
         ("(b7) r1 = 5", mov(r1, 5)),
         ("if r0 == 0xffffffff goto pc-1", jeq(r0, -1, -1)),
         ("if w1 s> 0xffffffff goto pc-3", jsgt32(r1, -1, -3)),
@@ -138,16 +143,13 @@ def one(text: str, **how: object) -> Instruction:
         ("call kernel-function#12345", call_kfunc(12345)),
         ("call kernel-function#12345@2", Instruction(0x85, src=2, off=2, imm=12345)),
         ("call bpf_task_from_pid#kfunc", call_kfunc("bpf_task_from_pid")),
-        ("call bpf_task_from_pid#71234", call_kfunc("bpf_task_from_pid")),
         # what the kernel has put in the place of a helper
         ("call bpf_get_prandom_u32#-56789", call_id(7)),
-        ("call array_map_lookup_elem#-56789", Instruction(0x85, imm=-56789)),
-        ("call 0xffffffff81234560#-56789", Instruction(0x85, imm=-56789)),
+        ("call unknown#-56789", Instruction(0x85, imm=-56789)),
         ("r1 = &(void __percpu *)(r2)", Instruction(0xBF, 1, 2, -1)),
         ("nospec", Instruction(0xC2)),
         # maps, functions, variables
         ("r1 = map[fd:5]", Instruction(0x18, 1, 1, imm=5)),
-        ("r1 = map[id:5]", Instruction(0x18, 1, 1, imm=5)),
         ("r1 = map[fd:5][0]+8", Instruction(0x18, 1, 2, imm=5 | 8 << 32)),
         ("r1 = map[idx:2]", ld_map_index(r1, 2)),
         ("r1 = map[idx:2][0]+8", ld_map_index_value(r1, 2, 8)),
@@ -164,6 +166,9 @@ def one(text: str, **how: object) -> Instruction:
         ("*(u64 *)(r10 - 16) = r0", stxdw(fp, -16, r0)),
         ("*(u64 *)(r10 - 0x10) = r0", stxdw(fp, -16, r0)),
         ("*(u32 *)(r10 + 0) = w0", stxw(fp, 0, r0)),
+        ("*(u32 *)(r10 + -8) = w0", stxw(fp, -8, r0)),
+        ("*(u32 *)(r10+-0x8) = w0", stxw(fp, -8, r0)),
+        ("w2 = xchg32_32(r1 + -8, w2)", atomic_xchg(r1, -8, r2, size="u32")),
         ("w1 = *(u16 *)(r2 + 6)", ldxh(r1, r2, 6)),
         ("w2 = xchg32_32(r1 + 8, w2)", atomic_xchg(r1, 8, r2, size="u32")),
         ("r0 = cmpxchg_64(r1 - 8, r0, r2)", atomic_cmpxchg(r1, -8, r2)),
@@ -183,7 +188,6 @@ def one(text: str, **how: object) -> Instruction:
         # by hand
         ("call ktime_get_ns", call_id(5)),
         ("call bpf_ktime_get_ns", call_id(5)),
-        ("R1=5", None),
         ("  r1=r2  # what follows is no code", mov(r1, r2)),
         ("r1 = r2 // nor this", mov(r1, r2)),
         ("r1 = r2 ; nor this", mov(r1, r2)),
@@ -191,11 +195,7 @@ def one(text: str, **how: object) -> Instruction:
         ("r1 s>>= 3", arsh(r1, 3)),
     ],
 )
-def test_one_instruction(text: str, insn: Instruction | None) -> None:
-    if insn is None:
-        with pytest.raises(AsmError, match="there is no instruction in this text"):
-            parse(text)
-        return
+def test_one_instruction(text: str, insn: Instruction) -> None:
     assert one(text) == insn
 
 
@@ -211,7 +211,14 @@ def test_what_has_a_name_is_written_with_it() -> None:
 def test_llvm_assembly() -> None:
     code = parse(
         """
+        .text
+        .file "count.c"
+        .section xdp,"ax",@progbits
+        .globl main                             # -- Begin function main
+        .p2align 3
+        .type main,@function
         main:                                   # @main
+        .cfi_startproc
             r6 = r1
             r1 = counts ll
             r2 = r10
@@ -231,6 +238,7 @@ def test_llvm_assembly() -> None:
         [atomic_add(r0, 0, r1), label("end"), mov(r0, 0), exit_()],
     )
     assert code.labels == {"main": 0, "LBB0_2": 9}
+    assert parse("<L0>:\n r0 = 0x0\n\n<L1>:\n goto -0x2 <L0>").labels == {"L0": 0, "L1": 1}
 
 
 def test_what_bpftool_shows() -> None:
@@ -240,14 +248,15 @@ int count(struct xdp_md * ctx):
    0: (b7) r1 = 0
        b7 01 00 00 00 00 00 00
 ; bpf_map_lookup_elem(&counts, &key);
-   1: (18) r1 = map[id:42]
-       18 11 00 00 2a 00 00 00 00 00 00 00 00 00 00 00
+   1: (18) r1 = 0x2a
+       18 01 00 00 2a 00 00 00 00 00 00 00 00 00 00 00
    3: (85) call bpf_ktime_get_ns#182912
        85 00 00 00 80 ca 02 00
    4: (95) exit
        95 00 00 00 00 00 00 00
 """
-    assert list(parse(text)) == [mov(r1, 0), Instruction(0x18, 1, 1, imm=42), call_id(5), exit_()]
+    assert list(parse(text)) == [mov(r1, 0), lddw(r1, 42), call_id(5), exit_()]
+    assert list(parse("int main(int (*f)(void)):\nexit")) == [exit_()]
 
 
 # of Linux 6.1, which shows no states of registers where nothing changes, and of 6.18
@@ -303,13 +312,110 @@ def test_logs_of_many_kernels(log: Path) -> None:
     for shown in said.values():
         insn = one(shown)
         assert f"({insn.opcode:02x}) {write(insn)}" == shown
-    ends = {int(slot) + (2 if shown.startswith("(18)") else 1) for slot, shown in said.items()}
-    # it shows no more than what the verifier came to see
-    if {0, *ends} - {max(ends, default=0)} != set(map(int, said)) or not said:
-        with pytest.raises(AsmError, match=r"number \d+ is missing|there is no instruction in this text"):
+    # the verifier refused them all: of most it did not come to see the end
+    if not log.stem.endswith("_exit"):
+        reasons = "number [0-9]+ is missing|begins no instruction|goes on to a slot|this is an address|there is no map"
+        with pytest.raises(AsmError, match=reasons):
             parse(text)
     else:
         assert {str(slot): f"({insn.opcode:02x}) {write(insn)}" for slot, insn in parse(text).placed()} == said
+
+
+LOG = """\
+func#0 @0
+0: R1=ctx() R10=fp0
+0: (18) r1 = 0xffff888178427800       ; R1=map_ptr(map=counts,ks=4,vs=64)
+2: (18) r2 = 0xffff888178427940       ; R2_w=map_value(map=.bss,ks=4,vs=64,off=8) R10=fp0
+4: (18) r3 = 0xffff888178427938       ; frame1: R3=map_value(map=counts,ks=4,vs=64)
+6: (18) r4 = 0xffff888178427938       ; R4=0xffff888178427938
+8: (18) r5 = 0xfffffffffffffff8
+10: (85) call bpf_task_from_pid#71234         ; R0=ptr_or_null_task_struct(id=2,ref_obj_id=2)
+11: (95) exit
+"""
+
+
+def test_maps_and_kernel_functions_of_a_log() -> None:
+    bss = Named(".bss")
+    code = assemble(
+        [ld_map(r1, COUNTS), ld_map_value(r2, bss, 8), ld_map_value(r3, COUNTS, 0)],
+        [lddw(r4, 0xFFFF888178427938), lddw(r5, -8), call_kfunc("bpf_task_from_pid"), exit_()],
+    )
+    maps = {"counts": COUNTS, ".bss": bss}
+    assert parse(LOG, maps) == code
+    assert parse(LOG.replace("\n", "\r\n"), maps) == code
+    # an excerpt is still a log
+    assert parse("\n".join(LOG.splitlines()[2:]), maps) == code
+    # since Linux 6.16 the log begins with all of the code
+    live = re.sub("(?m) *;.*", "", "\n".join(LOG.splitlines()[2:])).replace(": (", ": .1........ (")
+    assert parse(f"Live regs before insn:\n{live}\n{LOG}", maps) == code
+    with pytest.raises(AsmError, match=r'<text>:3: there is no map counts; .*maps=\{"counts": …, ".bss": …\}'):
+        parse(LOG)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0: (18) r1 = 0xffff888178427800",
+        "0: (18) r1 = 0xff26fc164244e000       ; R10=fp0",
+        "0: (18) r1 = 0xffff888178427800       ; R1_w=map_ptr(off=0,ks=4,vs=8,imm=0)",
+        "0: (18) r1 = 0xffff888178427800       ; R1=map_ptr(ks=4,vs=64)",
+        "0: (18) r1 = 0x0                      ; R1=map_ptr(ks=4,vs=64)",
+        "0: (18) r1 = 0x7                      ; R1=func()",
+    ],
+)
+def test_an_address_of_a_log_is_no_number(line: str) -> None:
+    with pytest.raises(AsmError, match=r"(?s)<text>:2: this is an address, .*; write r1 = map\[NAME\] there.*\^$"):
+        parse(f"func#0 @0\n{line}\r\n2: (95) exit")
+
+
+@pytest.mark.parametrize(
+    ("last", "token"), [("2: (05) goto pc+5", "goto"), ("2: (05) goto pc-4", "goto"), ("2: (bf) r1 = r2", "r1 = r2")]
+)
+def test_a_log_that_does_not_show_all_of_the_code(last: str, token: str) -> None:
+    with pytest.raises(AsmError, match="<text>:4: the code goes on to a slot that the log does not show") as refused:
+        parse(f"func#0 @0\n0: (b7) r0 = 0\n1: (15) if r1 == 0x0 goto pc+0\n{last}\nR2 !read_ok")
+    _, line, caret = str(refused.value).split("\n")
+    assert line[caret.index("^") :].startswith(token)
+
+
+def test_a_log_has_numbers() -> None:
+    assert parse("frame1: r0 = 0\nexit") == assemble(mov(r0, 0), exit_())
+    with pytest.raises(AsmError, match="R1 begins no instruction"):
+        parse("R1=5\nexit")
+
+
+def test_a_semicolon_separates_nothing() -> None:
+    for text in ("r0 = 0; exit", "end: r0 = 0 ; exit ; the end", "0: r0 = 0 ; r1 = 5"):
+        with pytest.raises(AsmError, match=r"<text>:1: ; begins a comment; give (exit|r1 = 5) a line of its own"):
+            parse(text)
+    assert len(parse("r0 = 0 ; is what we return\n; exit\nr1 = 5 // exit\nr2 = 5 # exit\nexit")) == 4
+    assert len(parse("0: (b7) r0 = 0 ; exit\n1: (95) exit")) == 2
+
+
+def test_only_maps_are_maps() -> None:
+    for value in (5, "counts", None, Named):
+        with pytest.raises(AsmError, match=r"maps: c: .* is not a map; give a MapSpec or a Map"):
+            parse("exit", {"c": value})
+
+
+def test_long_lines_take_no_longer() -> None:
+    """Each of these would take minutes in time that is quadratic."""
+    run = 200_000
+    for text in (
+        f"r0 = 0{' ' * run}x",
+        f"r0 = 0{' ' * run}; what",
+        f"r0 ={' ' * run}",
+        f"r0 = *(u64 *)(r1{' ' * run}",
+        f"r0 = *(u64 *)(r1 +{' ' * run}",
+        f"r0 = map[fd:5]{' ' * run}x",
+        f"goto{' ' * run}<x>",
+        f"a{'(' * run}:",
+        '"' + '\\"' * run + ";",
+    ):
+        begun = perf_counter()
+        with contextlib.suppress(AsmError):
+            parse(text)
+        assert perf_counter() - begun < 1, text[:20]
 
 
 def test_an_excerpt_begins_anywhere() -> None:
@@ -337,6 +443,22 @@ def test_an_excerpt_begins_anywhere() -> None:
         ("r1 = *(u64 *)(w2 +0)", "w2 is the lower half of r2", "w2"),
         ("r1 = *(s64 *)(r2 +0)", "a load of 64 bits is one of u64", "s64"),
         ("r1 = *(u8 *)skb[0]", "a load from the packet goes into r0", "r1"),
+        ("r010 = 5", "there is no register r010", "r010"),
+        ("r٣ = 5", "r٣ begins no instruction", "r٣"),
+        ("r1 = ٣", "this is no instruction; one that begins so", "r1"),
+        ("r1 = 010", "this is no instruction; one that begins so", "r1"),
+        ("r1 = *(u64 *)(r10 - -8)", "this is no instruction; one that begins so", "r1"),
+        ("r1 = " + "9" * 5000, "a number of 64 bits must be", "9"),
+        ("r1 = 0x" + "9" * 5000, "a number of 64 bits must be", "0x9"),
+        ("goto +" + "9" * 5000, "the distance must be", "+9"),
+        ("r" + "1" * 5000 + " = 5", "there is no register r1", "r1"),
+        ("1" * 5000 + ": exit", "begins no instruction", "1"),
+        ("r1 = map[id:5]", "a map is loaded by its file descriptor, map[fd:5], or by name, map[NAME], not by id", "id"),
+        ("call __htab_map_lookup_elem#330864", "write the helper that was called, or NAME#kfunc", "__htab"),
+        ("call array_map_lookup_elem#-56789", "-56789 is an address in one kernel, or an id there", "array_map"),
+        ("call 0xffffffff81234560#-56789", "write the helper that was called", "0xffffffff81234560"),
+        (".long 5", ".long begins no instruction", ".long"),
+        ("0000000000000008:  R_BPF_64_64  counts", "begins no instruction", "0000000000000008"),
         ("goto +40000", "not 40000; gotol reaches further", "+40000"),
         ("gotto end", 'gotto begins no instruction; did you mean "goto"', "gotto"),
         ("*(u64 *)(r1) == 5", "one that begins so is written: *(u64 *)(r10 -8) = r1", "*(u64"),
@@ -351,7 +473,7 @@ def test_an_excerpt_begins_anywhere() -> None:
         ),
         (
             "r1 = map[cuonts]",
-            'there is no map cuonts; did you mean "counts"?; give parse() maps={"cuonts": …}',
+            'there is no map cuonts; did you mean "counts"?; write its file descriptor, map[fd:5], or give',
             "cuonts",
         ),
         ("r2 = atomic64_xchg((u64 *)(r1 +0), r3)", "the old value goes into the register that the new one", "r2"),

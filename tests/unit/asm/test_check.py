@@ -16,7 +16,8 @@ from fastbpf.asm.check.availability import since
 
 HASH = fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=8, name="counts")
 ARRAY = fb.MapSpec("array", value=fb.u64, max_entries=4, name="slots")
-FIXED = fb.MapSpec("array", value=fb.u64, max_entries=4, name="fixed", flags=1 << 7)
+FIXED = fb.MapSpec("array", value=fb.u64, max_entries=1, name="fixed", flags=1 << 7)
+ONE = fb.MapSpec("array", value=fb.u64, max_entries=1, name="one")
 RING = fb.MapSpec("ringbuf", max_entries=4096, name="events")
 
 HERE = Path(__file__).name
@@ -301,6 +302,55 @@ def a_value_that_may_be_null():
     ]
 
 
+@program("xdp", None)
+def counting_from_a_value_that_may_be_null():
+    return [
+        stw(fp, -4, 0),
+        call.map_lookup_elem(HASH, fp - 4),
+        add(r0, 8),  # error: r0 may be NULL here, and the kernel counts from no such address; test it first
+        mov(r0, 0),
+        exit_(),
+    ]
+
+
+@program("xdp")
+def other_arithmetic_with_an_address():
+    return [
+        mov(r2, r1),
+        mul(r2, 3),  # error: r2 holds an address, with which mul(r2, 3) cannot count: add and sub can
+        mov(r0, 0),
+        exit_(),
+    ]
+
+
+@program("xdp")
+def a_look_up_in_a_ring_buffer():
+    return [
+        stw(fp, -4, 0),
+        call.map_lookup_elem(RING, fp - 4),  # error: bpf_map_lookup_elem takes no ring buffer, which has no elements
+        mov(r0, 0),
+        exit_(),
+    ]
+
+
+@program("tracepoint")
+def a_negative_size():
+    return [
+        call.get_current_comm(fp - 16, -1),  # error: has a negative number of bytes, -1, from fp - 16
+        mov(r0, 0),
+        exit_(),
+    ]
+
+
+@program("xdp", None)
+def a_kernel_function_on_the_oldest_kernel():
+    return [
+        call_kfunc("bpf_throw"),  # warning: calls of kernel functions need Linux 5.13, this one perhaps more; 5.10
+        mov(r0, 0),
+        exit_(),
+    ]
+
+
 @program("xdp")
 def a_value_that_was_tested():
     return [
@@ -352,10 +402,10 @@ def an_element_that_is_not_there():
 @program("xdp")
 def beside_the_value():
     return [
-        ld_map_value(r1, ARRAY, 0),
+        ld_map_value(r1, ONE, 0),
         ldxdw(r0, r1, 0),
-        stdw(r1, 8, 0),  # error: 8 bytes at offset 8 are outside the value, which has 8 bytes
-        ldxw(r0, r1, 6),  # error: 4 bytes at offset 6 are outside the value
+        stdw(r1, 8, 0),  # error: 8 bytes at offset 8: outside the value, which has 8 bytes
+        ldxw(r0, r1, 6),  # error: 4 bytes at offset 6: outside the value
         exit_(),
     ]
 
@@ -367,12 +417,12 @@ def an_index_that_is_too_large():
         jgt(r2, 1, "end"),
         mov(r3, r2),
         lsh(r3, 2),
-        ld_map_value(r1, ARRAY, 0),
+        ld_map_value(r1, ONE, 0),
         add(r1, r3),
         ldxw(r0, r1, 0),
-        ld_map_value(r1, ARRAY, 0),
+        ld_map_value(r1, ONE, 0),
         add(r1, r2),
-        ldxdw(r0, r1, 0),  # error: 8 bytes at offset 1 are outside the value
+        ldxdw(r0, r1, 0),  # error: 8 bytes at offset 1: outside the value
         label("end"),
         mov(r0, 0),
         exit_(),
@@ -552,7 +602,7 @@ def a_packet_that_may_be_too_short():
         add(r4, 14),
         jgt(r4, r3, "end"),
         ldxh(r5, r2, 12),
-        ldxw(r5, r2, 12),  # error: 4 bytes at offset 12 of the packet are used, and it may be shorter; compare with its
+        ldxw(r5, r2, 12),  # error: 4 bytes at offset 12 of the packet, which may be shorter; compare with its end first
         jne(r5, 8, "end"),
         mov(r0, r9),  # error: r9 is read before
         label("end"),
@@ -774,7 +824,7 @@ def a_record_used_wrongly():
         stdw(r0, 0, 0),  # error: r0 may be NULL here
         mov(r6, r0),
         jeq(r0, 0, "end"),
-        stdw(r6, 16, 0),  # error: 8 bytes at offset 16 are outside the record, which has 16 bytes
+        stdw(r6, 16, 0),  # error: 8 bytes at offset 16: outside the record, which has 16 bytes
         call.ringbuf_submit(r6, 0),
         stdw(r6, 0, 0),  # error: r6 points to the record that was given back at test_check.py:
         label("end"),
@@ -867,7 +917,7 @@ def kernels_forget_what_was_not_written():
         (jlt(r0, 1, 0), "4.14"),
         (call_sub(0), "4.16"),
         (jeq32(r0, 1, 0), "5.1"),
-        (ld_map_value(r1, ARRAY, 0), "5.2"),
+        (ld_map_value(r1, ONE, 0), "5.2"),
         (ld_btf_id(r1, 7), "5.10"),
         (atomic_add(fp, -8, r0), "3.18"),
         (atomic_fetch_add(fp, -8, r0), "5.12"),
@@ -933,3 +983,157 @@ def test_large_programs_take_seconds_at_most() -> None:
     findings = code.check("xdp")
     assert time.perf_counter() - start < 10
     assert {finding.severity for finding in findings} <= {"error", "warning"}
+
+
+# as many comparisons of one number as there are: no more than the number of steps
+
+
+ORDERS = {"up": lambda i: i, "down": lambda i: 9000 - i, "apart": lambda i: 2 * i, "all over": lambda i: i * 7919 % 10007}
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+@pytest.mark.parametrize(("count", "seconds"), [(400, 0.6), (4000, 6)])  # twice of what a busy machine takes
+def test_many_comparisons_of_one_number(order, count: int, seconds: float) -> None:
+    tests = [jeq(r2, order(number), "out") for number in range(count)]
+    wrong = mov(r3, r9)
+    code = assemble(ldxw(r2, r1, 12), tests, wrong, label("out"), mov(r0, 0), exit_())
+    start = time.perf_counter()
+    findings = code.check("xdp")
+    assert time.perf_counter() - start < seconds
+    # and the way through all of them is found
+    assert [(finding.severity, finding.instruction) for finding in findings] == [("error", wrong)]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda i: [jset(r2, i + 1, "out"), jgt(r2, 9000 - i, "out")],
+        lambda i: [mov(r3, r2), add(r3, i), mul(r3, 7), xor(r3, i + 1), jeq(r3, i, "out")],
+        lambda i: [jeq(r2, 3 * i, f"l{i}"), mov(r7, 1), label(f"l{i}")],
+        lambda i: [ldxw(r3, r1, 12), jgt(r2, r3, "out"), mov(r2, r3)],
+        lambda i: [ldxw(r3, r1, 12), add(r2, r3), jset32(r2, i | 1, f"l{i}"), jsgt(r2, r3, "out"), label(f"l{i}")],
+    ],
+)
+def test_no_program_takes_long(step) -> None:
+    code = assemble(ldxw(r2, r1, 12), mov(r7, 0), [step(i) for i in range(2000)], label("out"), mov(r0, 0), exit_())
+    start = time.perf_counter()
+    code.check("xdp")
+    assert time.perf_counter() - start < 10
+
+
+def test_comparisons_leave_what_they_leave() -> None:
+    # each way of saying that r2 is 6, and that it is -6; then what another comparison says of it is known
+    for number in (6, -6):
+        for bits in (64, 32):
+            one, two, three, four = (jlt, jgt, jslt, jsgt) if bits == 64 else (jlt32, jgt32, jslt32, jsgt32)
+            equal = jne if bits == 64 else jne32
+            for tests in [
+                [equal(r2, number, "out")],
+                [one(r2, number, "out"), two(r2, number, "out")],
+                [three(r2, number, "out"), four(r2, number, "out")],
+                [three(r2, number - 1, "out"), four(r2, number, "out"), jeq(r2, number - 1, "out")],
+            ][: 4 if bits == 64 else 3]:
+                for more in (one, two, three, four, equal):
+                    known = [call.ktime_get_ns(), mov(r2, r0), tests, more(r2, number, "wrong"), ja("out")]
+                    code = assemble(known, label("wrong"), mov(r3, r9), label("out"), mov(r0, 0), exit_())
+                    assert code.check("tracepoint") == (), code
+
+
+# what cannot be
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        (Instruction(0x67, 0, imm=64), "lsh(r0, 64) shifts by 64; a number of 64 bits is shifted by 0 to 63"),
+        (Instruction(0xC4, 0, imm=32), "shifts by 32; a number of 32 bits is shifted by 0 to 31"),
+        (Instruction(0x77, 0, imm=-1), "shifts by -1"),
+        (Instruction(0x37, 0), "divides by the number 0"),
+        (Instruction(0x94, 0), "divides by the number 0"),
+        (Instruction(0xB7, 0, 1, imm=3), "src is 1; the instruction does not use it, and the kernel demands 0"),
+        (Instruction(0x05, 0, imm=3), "imm is 3; the instruction does not use it"),
+        (Instruction(0x0F, 0, 0, off=5), "off is 5; the instruction does not use it"),
+        (Instruction(0xDB, 10, 0, -8, 0x77), "imm of opcode 0xdb is 119; it can be"),
+        (Instruction(0x18, 0, 9), "src of opcode 0x18 is 9; it can be"),
+    ],
+    ids=repr,
+)
+def test_fields_that_the_kernel_refuses(part: Instruction, text: str) -> None:
+    where = mov(r0, 0), stdw(fp, -8, 0)
+    (finding,) = assemble(where, part, exit_()).check("xdp", "6.18")
+    assert (finding.severity, finding.slot) == ("error", 2)
+    assert text in finding.message
+    # where no path leads the kernel does not look
+    assert assemble(where, jeq(r0, 0, "end"), part, label("end"), exit_()).check("xdp", "6.18") == ()
+
+
+def test_an_opcode_that_there_is_not() -> None:
+    for parts in [(mov(r0, 0), Instruction(0xFF)), (mov(r0, 0), jeq(r0, 0, 1), Instruction(0xFF))]:
+        (finding,) = assemble(parts, exit_()).check("xdp")
+        assert (finding.severity, finding.slot) == ("error", len(parts) - 1)
+        assert finding.message == "there is no instruction of opcode 0xff"
+
+
+def test_the_distance_of_an_exit_is_not_looked_at() -> None:
+    assert assemble(mov(r0, 0), Instruction(0x95, off=1)).check("xdp") == ()
+
+
+@pytest.mark.parametrize(
+    ("map", "offset", "text"),
+    [
+        (ARRAY, 0, "ld_map_value reaches into an array of one element, and this one has 4"),
+        (ONE, 8, "byte 8 is outside the value, which has 8 bytes"),
+        (HASH, 0, "the values of a map of type hash are found by look-up alone"),
+        (RING, 0, "the values of a map of type ringbuf are found by look-up alone"),
+    ],
+    ids=["array of 4", "outside", "hash", "ringbuf"],
+)
+def test_values_that_have_no_place(map: fb.MapSpec, offset: int, text: str) -> None:
+    for before in [(), jeq(r0, 0, "end")]:
+        code = assemble(mov(r0, 0), before, ld_map_value(r1, map, offset), label("end"), mov(r0, 0), exit_())
+        (finding,) = code.check("xdp")
+        assert (finding.severity, finding.instruction) == ("error", ld_map_value(r1, map, offset))
+        assert text in finding.message
+
+
+@pytest.mark.parametrize(
+    ("kernel", "severity"), [(None, "warning"), ("5.10", "error"), ("6.13", "error"), ("6.18", "warning")]
+)
+def test_an_element_that_is_there_on_older_kernels(kernel: str | None, severity: str) -> None:
+    code = assemble(stw(fp, -4, 0), call.map_lookup_elem(ARRAY, fp - 4), ldxdw(r0, r0, 0), exit_())
+    assert [finding.severity for finding in code.check("xdp", kernel)] == [severity]
+
+
+@pytest.mark.parametrize(("kernel", "severity"), [(None, "warning"), ("5.10", "warning"), ("5.17", "error")])
+def test_counting_from_a_record_that_may_be_null(kernel: str | None, severity: str) -> None:
+    code = assemble(
+        call.ringbuf_reserve(RING, 16, 0),
+        mov(r1, r0),
+        add(r0, 8),
+        jeq(r1, 0, "end"),
+        call.ringbuf_discard(r1, 0),
+        label("end"),
+        mov(r0, 0),
+        exit_(),
+    )
+    assert [finding.severity for finding in code.check("xdp", kernel)] == [severity]
+
+
+@pytest.mark.parametrize(("kernel", "severity"), [(None, "warning"), ("5.10", "warning"), ("5.15", "error")])
+def test_records_in_another_map(kernel: str | None, severity: str) -> None:
+    code = assemble(stdw(fp, -8, 0), call.ringbuf_output(HASH, fp - 8, 8, 0), mov(r0, 0), exit_())
+    (finding,) = code.check("xdp", kernel)
+    assert finding.severity == severity
+    assert finding.message == "bpf_ringbuf_output takes a map of type ringbuf, and this one is of type hash"
+
+
+def test_kernels_that_nobody_supports_are_refused() -> None:
+    with pytest.raises(ValueError, match="kernel 5.4: what kernels before 5.10 refuse is not known"):
+        assemble(mov(r0, 0), exit_()).check("xdp", kernel="5.4")
+
+
+def test_one_byte_is_no_bytes() -> None:
+    code = assemble(ld_map_value(r1, ONE, 0), ldxb(r0, r1, 8), mov(r0, 0), exit_())
+    assert [finding.message for finding in code.check("xdp")] == [
+        "1 byte at offset 8: outside the value, which has 8 bytes"
+    ]

@@ -10,6 +10,8 @@ import sys
 import pytest
 
 from fastbpf.asm import *
+from fastbpf.cli.refusal import Refused, refusing
+from fastbpf.errors import Error
 
 TEXT = """
     r0 = 0
@@ -47,6 +49,27 @@ def test_through_pipes() -> None:
     )
 
 
+def test_a_byte_order_mark_is_no_text() -> None:
+    assert run("asm", "-", input=TEXT.encode("utf-8-sig")).stdout == bytes(CODE)
+
+
+def test_a_reader_may_leave_early() -> None:
+    script = f"{sys.executable} -m fastbpf disasm - | head -n 1"
+    raw = bytes(assemble([mov(r0, 0)] * 50_000, exit_()))
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", script], input=raw, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"   0: (b7) r0 = 0\n", b"")
+
+
+def test_bugs_are_no_refusals() -> None:
+    with pytest.raises(Refused, match="bad"), refusing((Error, OSError)):
+        raise AsmError("bad")
+    with pytest.raises(ValueError, match="invalid literal"), refusing((Error, OSError)):
+        int("+-8")
+    # what the library says of an argument
+    with pytest.raises(Refused, match="bad"), refusing():
+        raise ValueError("bad")
+
+
 def test_it_replaces_nothing_unasked(tmp_path) -> None:
     out = tmp_path / "drop.bin"
     out.write_bytes(b"mine")
@@ -61,8 +84,14 @@ def test_it_replaces_nothing_unasked(tmp_path) -> None:
     ("arguments", "input", "why"),
     [
         (["asm", "-"], b"r0 = 0\nexti", '<stdin>:2: exti begins no instruction; did you mean "exit"?'),
-        (["asm", "-"], b"r1 = map[counts]", "<stdin>:1: there is no map counts"),
-        (["asm", "-"], b"call bpf_task_from_pid#kfunc", "the name is not resolved"),
+        (["asm", "-"], b"r1 = map[counts]", "<stdin>:1: there is no map counts; write its file descriptor, map[fd:5]"),
+        (
+            ["asm", "-"],
+            b"\ncall bpf_throw#kfunc",
+            "<stdin>:2: bytes cannot hold the name bpf_throw; write call kernel-function#ID",
+        ),
+        (["asm", "-"], b"r3 = btf[jiffies]", "<stdin>:1: bytes cannot hold the name jiffies; write r3 = btf[id:ID]"),
+        (["asm", "-"], b"r0 = " + b"9" * 5000, "<stdin>:1: a number of 64 bits must be"),
         (["asm", "-"], b"\xff", "<stdin> is no text in UTF-8"),
         (["asm", "/not/there"], b"", "/not/there cannot be read (No such file or directory); check the name"),
         (["asm", "-", "-o", "/not/there/x"], b"exit", "make the folder first"),

@@ -13,18 +13,20 @@ if TYPE_CHECKING:
 
     from fastbpf.asm.instruction import Instruction
 
-# each is one group
-_NUMBER = r"(?:0[xX][0-9a-fA-F]+|\d+)"
+# A number that begins with 0 is none: LLVM reads it as octal. Each is one group; no two spaces in a row, which would
+# take time that is quadratic.
+_NUMBER = r"(?:0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)"
 _NAME = r'"(?:\\.|[^"\\])*"|[A-Za-z_.$][\w.$]*'
 _ATOMS = {
-    "REG": r"([rw]\d+)",
-    "NUM": rf"([+-]? {_NUMBER})",
-    "OFF": rf"([+-] -? {_NUMBER})?",
+    "REG": r"([rw][0-9]+)",
+    "NUM": rf"((?:[+-] )?{_NUMBER})",
     "BITS": r"u(8|16|32|64) \*",
     "TO": rf"((?:pc )?[+-] {_NUMBER}|{_NAME})",
     "NAME": rf"({_NAME})",
 }
-_ATOMS["PLACE"] = rf"\( {_ATOMS['REG']} {_ATOMS['OFF']} \)"
+# two groups: a register and the offset
+_ATOMS["AT"] = rf"{_ATOMS['REG']}(?: ((?:[+-]|\+ -) {_NUMBER}))?"
+_ATOMS["PLACE"] = rf"\( {_ATOMS['AT']} \)"
 _ATOM = re.compile(r"\b(?:" + "|".join(_ATOMS) + r")\b")
 FORMS: dict[str, list[tuple[re.Pattern[str], Callable[..., Instruction]]]] = {}
 

@@ -6,6 +6,8 @@ import re
 
 from fastbpf.asm.instruction import Label
 from fastbpf.asm.source import Source
+from fastbpf.asm.text import log
+from fastbpf.asm.text.forms import reads
 from fastbpf.asm.text.tokens import StatementError, name_of
 from fastbpf.errors import AsmError
 
@@ -13,11 +15,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
-_COMMENT = re.compile(r"\s*(?:;|//|(?:^|(?<=\s))#).*$")
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*(?:"|$)')
+_COMMENT = re.compile(r";|//|(?:^|(?<=\s))#")
 _SLOT = r"(?:[0-9a-f]{2} ){7}[0-9a-f]{2}"
 _LINE = re.compile(
-    r"(?:(?P<number>\d+):\s*)?"
+    r"(?:(?P<number>[0-9]{1,9}):\s*)?"
     rf"(?:(?P<raw>{_SLOT}(?: {_SLOT})?)(?:\s+|$))?"
     # which registers are live, in the verifier's log since Linux 6.16
     r"(?:[.0-9]{10,11} )?"
@@ -25,21 +27,16 @@ _LINE = re.compile(
     r"(?P<statement>.*)"
 )
 _LABEL = re.compile(r'("(?:\\.|[^"\\])*"|[A-Za-z_.$][\w.$]*)\s*:\s*')
-# a branch in the verifier's log, and behind it the state of the slot that comes next: "goto pc-2 2: R6=1 R10=fp0"
-_LOG_STATE = re.compile(r"\s\d+: (?:frame\d+: )?R\d+[_=].*$")
 # LLVM's "0000000000000000 <main>:", and where its branches go: "goto +0x1 <LBB0_2>"
-_LLVM_LABEL = re.compile(r"[0-9a-f]{8,16} <(.+)>:")
+_LLVM_LABEL = re.compile(r"(?:[0-9a-f]{8,16} )?<(.+)>:")
 # what an LLVM that is older than the instruction shows, after its bytes
 LLVM_UNKNOWN = "<unknown>"
-_LLVM_TARGET = re.compile(r"\s+<[\w.$+]+>$")
-# no code: the signature of a function in what bpftool shows, and what stands around the code in LLVM's output
-_AROUND = re.compile(r"\w.*\(.*\)\s*:|Disassembly of section .*:|.*:\s+file format .*|\.text")
-# What only the verifier's log has. Where a line of it stands, all that has no number and opcode is the log's, too.
-_LOG = re.compile(
-    r"R\d+(?:_[a-z]+)?=\S.*|R\d+ [!a-z].*|frame\d+: .*|from \d+ to \d+.*|func#\d+ @\d+|Func#\d+ .*|Validating \w+\(\).*"
-    r"|mark_precise: .*|regs=.*|last_idx \d+.*|parent (?:didn't|already) .*|propagating r.*|Live regs before insn:"
-    r"|returning from callee:|to caller at \d+:|processed \d+ insns.*|verification time \d+.*|stack depth \d+.*"
-    r"|\(\d+\) (?:frame|live) .*|-- (?:BEGIN|END) .* LOG --"
+_LLVM_TARGET = re.compile(r"\s<[\w.$+]+>$")
+# No code: the signature of a function in what bpftool shows, what stands around the code in LLVM's output, and
+# directives that put nothing into it.
+_AROUND = re.compile(
+    r"\w[^(]*\(.*\)\s*:|Disassembly of section .*:|.*:\s+file format .*"
+    r"|\.(?:text|section|file|ident|loc|globa?l|local|weak|hidden|type|size|p2align|addrsig\w*|cfi_\w+)(?:\s.*)?"
 )
 
 
@@ -56,36 +53,39 @@ class Row:
         self.labels = labels
 
 
-def rows(text: str, file: str) -> Iterator[Row]:
+def rows(text: str, file: str, *, is_log: bool) -> Iterator[Row]:
     """The lines with instructions; the last may have none, only the labels that stand at the end."""
     lines = text.split("\n")
     labels: list[Label] = []
-    is_log = any(_LOG.fullmatch(line) for line in map(str.strip, lines))
+    loaded = log.wide_loads(text) if is_log else {}
     for index, whole in enumerate(lines, 1):
-        line = _without_comment(whole).strip()
+        line, comment = _parts(whole)
         if not line or _AROUND.fullmatch(line):
             continue
         if found := _LLVM_LABEL.fullmatch(line):
             labels.append(Label(found[1], Source(file, index)))
             continue
-        while not is_log and (found := _LABEL.match(line)):
-            try:
-                name = name_of(found[1])
-            except StatementError as refused:
-                raise refusal(file, text, index, refused.token, str(refused)) from None
-            labels.append(Label(name, Source(file, index)))
-            line = line[found.end() :]
-        found = _LINE.fullmatch(line)
-        if not found:
-            continue
-        number, raw, opcode, statement = found.groups()
-        if not statement or _LOG.fullmatch(statement) or (is_log and not (number and opcode)):
-            # bytes in a line of their own belong to the instruction before
-            continue
-        if statement[-1] == ">" and statement != LLVM_UNKNOWN:
-            statement = _LLVM_TARGET.sub("", statement)
-        if is_log:
-            statement = _LOG_STATE.sub("", statement)
+        try:
+            while not is_log and (found := _LABEL.match(line)):
+                labels.append(Label(name_of(found[1]), Source(file, index)))
+                line = line[found.end() :]
+            found = _LINE.fullmatch(line)
+            if not found:
+                continue
+            number, raw, opcode, statement = found.groups()
+            if not statement or (is_log and not (number and opcode)):
+                # bytes in a line of their own belong to the instruction before; in a log, all else is the log's
+                continue
+            if comment and not opcode:
+                _check_comment(comment)
+            if statement[-1] == ">" and statement != LLVM_UNKNOWN:
+                statement = _LLVM_TARGET.sub("", statement).rstrip()
+            if is_log:
+                statement = log.without_state(statement)
+                if opcode == "18":
+                    statement = log.wide_load(statement, loaded.get(number, ""))
+        except StatementError as refused:
+            raise refusal(file, text, index, refused.token, str(refused)) from None
         given = bytes.fromhex(raw or opcode or "")
         yield Row(index, int(number) if number else None, given, statement, labels)
         labels = []
@@ -101,9 +101,17 @@ def refusal(file: str, text: str, number: int, token: str, reason: str) -> AsmEr
     return AsmError(f"{file}:{number}: {reason}\n    {line}{caret}")
 
 
-def _without_comment(line: str) -> str:
-    if not (";" in line or "#" in line or "//" in line):
-        return line
-    bare = _QUOTED.sub(lambda found: "_" * len(found[0]), line) if '"' in line else line
-    found = _COMMENT.search(bare)
-    return line[: found.start()] if found else line
+def _parts(line: str) -> tuple[str, str]:
+    # what stands before a comment, and the comment
+    if ";" in line or "#" in line or "//" in line:
+        bare = _QUOTED.sub(lambda found: "_" * len(found[0]), line) if '"' in line else line
+        if found := _COMMENT.search(bare):
+            return line[: found.start()].strip(), line[found.start() :]
+    return line.strip(), ""
+
+
+def _check_comment(comment: str) -> None:
+    # what LLVM would read as one more instruction
+    statement = comment[1:].partition(";")[0].strip()
+    if comment[0] == ";" and statement and reads(statement):
+        raise StatementError(comment, f"; begins a comment; give {statement} a line of its own, or begin it with //")

@@ -7,10 +7,13 @@ import re
 from fastbpf.asm.assembly import assemble
 from fastbpf.asm.disassembly import decoded
 from fastbpf.asm.instruction import Instruction
-from fastbpf.asm.refusal import nearest
+from fastbpf.asm.opcode import EXIT, GOTOL, GOTOX, JA, JMP
+from fastbpf.asm.operands import map_object
+from fastbpf.asm.refusal import OperandError, nearest
 from fastbpf.asm.source import Source
 from fastbpf.asm.text.forms import read
 from fastbpf.asm.text.lines import LLVM_UNKNOWN, Row, refusal, rows
+from fastbpf.asm.text.log import is_log
 from fastbpf.asm.text.statement import Unread
 from fastbpf.asm.text.tokens import StatementError
 from fastbpf.errors import AsmError
@@ -22,28 +25,41 @@ if TYPE_CHECKING:
     from fastbpf.asm.code import Code
 
 _MAP = re.compile(r"= map\[([\w.]+)\]")
+# behind these the code does not go on
+_ENDS = {JMP | EXIT, JMP | JA, GOTOL, GOTOX}
 
 
 def read_code(text: str, maps: Mapping[str, object], file: str) -> Code:
     """What `parse` gives."""
-    lines = list(rows(text, file))
+    for name, map in maps.items():
+        try:
+            map_object(map)
+        except OperandError as refused:
+            raise AsmError(f"maps: {name}: {refused}") from None
+    in_log = is_log(text.split("\n"))
+    lines = list(rows(text, file, is_log=in_log))
     labels = {label.name for row in lines for label in row.labels}
     _check_maps(lines, maps, file, text)
-    placed = [(row, _instruction(row, labels, maps, file, text)) for row in lines if row.statement]
+    placed = [(row, _instruction(row, labels, maps, file, text, in_log=in_log)) for row in lines if row.statement]
     if not placed:
         raise AsmError(f"{file}: there is no instruction in this text")
     if all(row.number is not None for row, _ in placed):
         placed = _ordered(placed, file)
     rest = [label for row in lines if not row.statement for label in row.labels]
-    return assemble([[*row.labels, insn] for row, insn in placed], rest)
+    code = assemble([[*row.labels, insn] for row, insn in placed], rest)
+    if in_log:
+        _check_ends(code, placed, file, text)
+    return code
 
 
-def _instruction(row: Row, labels: set[str], maps: Mapping[str, object], file: str, text: str) -> Instruction:
+def _instruction(
+    row: Row, labels: set[str], maps: Mapping[str, object], file: str, text: str, *, in_log: bool
+) -> Instruction:
     if row.statement == LLVM_UNKNOWN and len(row.raw) >= 8:
         (insn,) = decoded(row.raw)
         return Instruction(insn.opcode, insn.dst, insn.src, insn.off, insn.imm, source=Source(file, row.line))
     try:
-        insn = read(Unread(row.statement, row.raw, labels, maps, Source(file, row.line)))
+        insn = read(Unread(row.statement, row.raw, labels, maps, Source(file, row.line), in_log=in_log))
         if row.raw and row.raw[0] != insn.opcode:
             reason = f"this is opcode {insn.opcode:02x}, and the line says {row.raw[0]:02x}"
             raise StatementError(row.statement, reason)
@@ -61,7 +77,8 @@ def _check_maps(lines: list[Row], maps: Mapping[str, object], file: str, text: s
     if missing:
         name, row = next(iter(missing.items()))
         shown = ", ".join(f'"{missed}": …' for missed in missing)
-        reason = f"there is no map {name}{nearest(name, maps)}; give parse() maps={{{shown}}}"
+        remedy = f"write its file descriptor, map[fd:5], or give parse() maps={{{shown}}}"
+        reason = f"there is no map {name}{nearest(name, maps)}; {remedy}"
         raise refusal(file, text, row.line, name, reason)
 
 
@@ -86,3 +103,16 @@ def _ordered(placed: list[tuple[Row, Instruction]], file: str) -> list[tuple[Row
             )
         expected += insn.slots
     return ordered
+
+
+def _check_ends(code: Code, placed: list[tuple[Row, Instruction]], file: str, text: str) -> None:
+    # The log of a refused program shows no more than what the verifier came to see.
+    for (row, _), (slot, insn) in zip(placed, code.placed(), strict=True):
+        ways = [] if insn.opcode in _ENDS else [slot + insn.slots]
+        if insn.distance is not None:
+            ways.append(slot + 1 + insn.distance)
+        for to in ways:
+            if not 0 <= to < len(code):
+                beyond = f"a slot that the log does not show, {to - slot:+d} from here"
+                reason = f"the code goes on to {beyond}; the log of a program that the kernel takes has all of it"
+                raise refusal(file, text, row.line, row.statement, reason)

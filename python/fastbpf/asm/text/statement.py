@@ -28,6 +28,8 @@ class Unread:
         labels: Collection[str] = (),
         maps: Mapping[str, object] | None = None,
         source: Source | None = None,
+        *,
+        in_log: bool = False,
     ) -> None:
         self.text = text
         # the opcode alone, or whole slots, where the line gives them: they say what LLVM's text leaves out
@@ -36,6 +38,8 @@ class Unread:
         self.labels = labels
         self.maps = {} if maps is None else maps
         self.source = source
+        # whether the verifier wrote it, which shows the ids of kernel functions
+        self.in_log = in_log
 
     def make(
         self,

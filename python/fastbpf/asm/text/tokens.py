@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_DISTANCE = re.compile(r"(?:pc\s*)?([+-]\s*(?:0[xX][0-9a-fA-F]+|\d+))")
+_DISTANCE = re.compile(r"(?:pc\s*)?([+-]\s*(?:0[xX][0-9a-fA-F]+|[0-9]+))")
+
+_REGISTERS = {str(value): value for value in range(11)}
 
 
 class StatementError(Exception):
@@ -17,9 +19,13 @@ class StatementError(Exception):
 
 def number(text: str, low: int, high: int, what: str, remedy: str = "") -> int:
     """A number, decimal or hexadecimal, from `low` to `high`."""
-    value = int("".join(text.split()), 16 if "x" in text or "X" in text else 10)
+    digits = "".join(text.split()).removeprefix("+")
+    try:
+        value = int(digits, 16 if "x" in text or "X" in text else 10)
+    except ValueError:  # Python reads no more than some thousand digits
+        value = high + 1
     if not low <= value <= high:
-        raise StatementError(text, f"{what} must be from {low} to {high}, not {value}{remedy}")
+        raise StatementError(text, f"{what} must be from {low} to {high}, not {digits}{remedy}")
     return value
 
 
@@ -36,8 +42,13 @@ def signed32(text: str, remedy: str) -> int:
 
 def bits64(text: str) -> int:
     """A number of 64 bits, written signed or unsigned."""
-    value = number(text, -(1 << 63), (1 << 64) - 1, "a number of 64 bits")
+    value = number64(text)
     return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def number64(text: str) -> int:
+    """The same number as it is written, up to 2**64 - 1."""
+    return number(text, -(1 << 63), (1 << 64) - 1, "a number of 64 bits")
 
 
 def offset(text: str | None) -> int:
@@ -68,8 +79,8 @@ def name_of(text: str) -> str:
 
 def register(text: str) -> int:
     """The number of a register: r1, or w1 for its lower half."""
-    value = int(text[1:])
-    if value > 10:
+    value = _REGISTERS.get(text[1:])
+    if value is None:
         raise StatementError(
             text, f"there is no register {text}; they are r0 to r10, and w0 to w10 for the lower halves"
         )

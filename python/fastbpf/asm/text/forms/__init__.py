@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from fastbpf.asm.instruction import Instruction
     from fastbpf.asm.text.statement import Unread
 
-_WORD = re.compile(r"\w+")
-_REGISTER = re.compile(r"[rw]\d")
+_WORD = re.compile(r"\.?\w+")
+_REGISTER = re.compile(r"[rw][0-9]")
 _SAMPLES = (
     "if r0 == 0x0 goto pc+1",
     "goto pc+1",
@@ -45,6 +45,11 @@ def read(unread: Unread) -> Instruction:
         if found:
             return build(unread, *found.groups())
     return _not_understood(text)
+
+
+def reads(text: str) -> bool:
+    """Whether a text has the form of a statement."""
+    return any(form.fullmatch(text) for form, _ in FORMS.get(text[0], ()))
 
 
 def _not_understood(text: str) -> NoReturn:

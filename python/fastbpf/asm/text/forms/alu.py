@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastbpf.asm import opcode as op
 from fastbpf.asm.text import words
 from fastbpf.asm.text.form import form
-from fastbpf.asm.text.tokens import StatementError, bits32, bits64, number, register, signed32, whole
+from fastbpf.asm.text.tokens import StatementError, bits32, bits64, number, number64, register, signed32, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _number(unread: Unread, dst: str, sign: str, value: str) -> Instruction:
     code, off = _ALU[sign]
     if dst[0] == "w":
         return unread.make(code | op.ALU, register(dst), 0, off, bits32(value))
-    if code == op.MOV and (unread.is_wide or not -(1 << 31) <= bits64(value) < 1 << 31):
+    if code == op.MOV and (unread.is_wide or not -(1 << 31) <= number64(value) < 1 << 31):
         return unread.make(op.WIDE, register(dst), imm=bits64(value))
     remedy = (
         f"; to keep the low 32 bits: w{dst[1:]} = w{dst[1:]}" if sign == "&=" and bits64(value) == 0xFFFFFFFF else ""

@@ -50,12 +50,12 @@ def _compare_exchange(
     return _atomic(unread, bits, words.CMPXCHG, base, off, src)
 
 
-@form(r"REG = xchg(_64|32_32) \( REG OFF , REG \)")
+@form(r"REG = xchg(_64|32_32) \( AT , REG \)")
 def _llvm_exchange(unread: Unread, old: str, size: str, base: str, off: str | None, src: str) -> Instruction:
     return _atomic(unread, _EXCHANGES[size], words.XCHG, base, off, src, old)
 
 
-@form(r"REG = cmpxchg(_64|32_32) \( REG OFF , REG , REG \)")
+@form(r"REG = cmpxchg(_64|32_32) \( AT , REG , REG \)")
 def _llvm_compare_exchange(
     unread: Unread, old: str, size: str, base: str, off: str | None, expected: str, src: str
 ) -> Instruction:

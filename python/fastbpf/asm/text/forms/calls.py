@@ -18,7 +18,7 @@ _HELPERS = {name: number for number, name in enumerate(NAMES)}
 _ADDRESSES = 4096
 
 
-@form(r"call~(pc [+-] \d+)(?:\#\S+)?")
+@form(r"call~(pc [+-] [0-9]+)(?:\#\S+)?")
 def _call_subprogram(unread: Unread, to: str) -> Instruction:
     _, imm = target(to, 32)
     return unread.make(op.CALLS, 0, op.PSEUDO_CALL, 0, imm)
@@ -31,18 +31,18 @@ def _call_number(unread: Unread, value: str) -> Instruction:
     return unread.make(op.CALLS, 0, src, unread.field("off"), bits32(value))
 
 
-@form(r"call~kernel-function\#(-?\d+)(?:@(-?\d+))?")
+@form(r"call~kernel-function\#(-?[0-9]+)(?:@(-?[0-9]+))?")
 def _call_btf_id(unread: Unread, value: str, off: str | None) -> Instruction:
     return unread.make(op.CALLS, 0, op.PSEUDO_KFUNC_CALL, offset(off), bits32(value))
 
 
-@form(r"call~([A-Za-z_][\w.$]*)\#(-?\d+|kfunc)", r"call~(0x[0-9a-f]+)\#(-?\d+)")
+@form(r"call~([A-Za-z_][\w.$]*)\#(-?[0-9]+|kfunc)", r"call~(0x[0-9a-f]+)\#(-?[0-9]+)")
 def _call_numbered(unread: Unread, name: str, value: str) -> Instruction:
     if value == "kfunc":
         return unread.make(op.CALLS, 0, op.PSEUDO_KFUNC_CALL, label=name)
     imm = bits32(value)
     helper = _HELPERS.get(name.removeprefix("bpf_"))
-    if name == "unknown" or name[0] == "0" or imm == helper:
+    if name == "unknown" or imm == helper:
         return unread.make(op.CALLS, imm=imm)
     if 0 <= imm < _ADDRESSES:
         there = f"{imm} is bpf_{NAMES[imm]}" if 0 < imm < len(NAMES) else f"there is no helper {imm}"
@@ -54,8 +54,11 @@ def _call_numbered(unread: Unread, name: str, value: str) -> Instruction:
         raise StatementError(f"{name}#{value}", there + here)
     if helper is not None:
         return unread.make(op.CALLS, imm=helper)
-    # A kernel function. Its id is of one kernel only, its name of all; below 0 there is no id, only an address.
-    return unread.make(op.CALLS, 0, op.PSEUDO_KFUNC_CALL, label=name) if imm > 0 else unread.make(op.CALLS, imm=imm)
+    if unread.in_log and imm > 0:
+        # A kernel function. Its id is of one kernel only, its name of all.
+        return unread.make(op.CALLS, 0, op.PSEUDO_KFUNC_CALL, label=name)
+    reason = f"{value} is an address in one kernel, or an id there; write the helper that was called"
+    raise StatementError(f"{name}#{value}", f"{reason}, or NAME#kfunc for a function of the kernel")
 
 
 @form("call~NAME")

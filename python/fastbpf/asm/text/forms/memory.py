@@ -38,10 +38,10 @@ def _packet(unread: Unread, dst: str, bits: str, off: str) -> Instruction:
     return unread.make(op.LD | op.ABS | _packet_size(dst, bits), imm=bits32(off))
 
 
-@form(r"REG = \* \( BITS \) skb \[ REG OFF \]")
+@form(r"REG = \* \( BITS \) skb \[ AT \]")
 def _packet_indirect(unread: Unread, dst: str, bits: str, src: str, off: str | None) -> Instruction:
     # LLVM leaves the number away, which bytes in the line show
-    imm = bits32(off.replace("+", "")) if off else unread.field("imm")
+    imm = bits32(off) if off else unread.field("imm")
     return unread.make(op.LD | op.IND | _packet_size(dst, bits), 0, whole(src), imm=imm)
 
 

@@ -18,8 +18,12 @@ def _wide(unread: Unread, dst: str, value: str) -> Instruction:
     return unread.make(op.WIDE, whole(dst), imm=bits64(value))
 
 
-@form(r"REG = map \[ (fd|id|idx) : NUM \] (?:(?:\[ 0 \])? \+ NUM)?")
+@form(r"REG = map \[ (fd|id|idx) : NUM \] (?:(?:\[ 0 \] )?\+ NUM)?")
 def _map_number(unread: Unread, dst: str, kind: str, value: str, off: str | None) -> Instruction:
+    if kind == "id":
+        raise StatementError(
+            kind, "a map is loaded by its file descriptor, map[fd:5], or by name, map[NAME], not by id"
+        )
     by_number, by_index = (op.PSEUDO_MAP_FD, op.PSEUDO_MAP_VALUE), (op.PSEUDO_MAP_IDX, op.PSEUDO_MAP_IDX_VALUE)
     src = (by_index if kind == "idx" else by_number)[off is not None]
     return unread.make(op.WIDE, whole(dst), src, 0, bits32(value) & 0xFFFFFFFF | _second(off))
