@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.names import check_name
 from fastbpf.privileges import remedied, with_memlock
-from fastbpf.record import FieldType, Struct, u32
+from fastbpf.record import FieldType, Struct, raw, u32
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +30,10 @@ lru_percpu_hash lpm_trie array_of_maps hash_of_maps devmap sockmap cpumap xskmap
 reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash struct_ops ringbuf inode_storage
 task_storage bloom_filter user_ringbuf cgrp_storage arena insn_array
 """
-_TYPES: Final = {name: _NAMES.split().index(name) for name in ("hash", "array", "percpu_array", "ringbuf")}
+_TYPES: Final = {name: _NAMES.split().index(name) for name in ("hash", "array", "lru_hash", "percpu_array", "ringbuf")}
 
 MMAPABLE: Final = 1 << 10  # BPF_F_MMAPABLE: an array's values can be mapped into memory (5.5)
+_RDONLY_PROG: Final = 1 << 7  # BPF_F_RDONLY_PROG: programs cannot write to it (5.2)
 
 Layout = FieldType | type[Struct]
 
@@ -42,7 +43,7 @@ class MapSpec:
     """What a map is to be: a description that touches no kernel.
 
     Args:
-        type: "hash", "array", "percpu_array" or "ringbuf", the kernel's names.
+        type: "hash", "array", "lru_hash", "percpu_array" or "ringbuf", the kernel's names.
         key: the key's type; an array's is `fb.u32`, a ring buffer has none.
         value: the value's type, a field type or a `Struct`; a ring buffer has none.
         max_entries: how many entries; for a ring buffer its size in bytes, a power of two and a multiple of the page.
@@ -206,6 +207,44 @@ class Map(MutableMapping[Any, Any]):
 
     def _key(self, key: Any) -> bytes:
         return _pack(self._layouts()[0], key)
+
+
+def read_only(content: bytes) -> Map:
+    """Makes a map of one value that nobody can change any more: what code names by `ReadOnly`. Linux 5.2."""
+    made = MapSpec("array", value=raw[len(content)], max_entries=1, name=".rodata", flags=_RDONLY_PROG).create()
+    try:
+        made._native.update(bytes(4), content, 0)
+        made._native.freeze()
+    except KernelError as error:
+        made.close()
+        raise remedied(error) from None
+    return made
+
+
+def check_given(named: MapSpec, given: object) -> None:
+    """Refuses a map that cannot stand for what code names: another type, or keys or values of another size."""
+    if not isinstance(given, Map):
+        raise LayoutError(f"maps={{{named.name!r}: {given!r}}}: give a map that exists; MapSpec.create() makes one")
+    if _shape(given.spec) != _shape(named):
+        raise LayoutError(
+            f"the code names {named.name!r}, {_shape(named)}; the map that is given is {_shape(given.spec)}; "
+            f"give one that is like the code's MapSpec"
+        )
+    # Instructions reach into the only element of an array, and of no larger one.
+    if named.type == "array" and named.max_entries == 1 != given.spec.max_entries:
+        raise LayoutError(
+            f"the code names {named.name!r}, an array of one element; the map that is given has "
+            f"{given.spec.max_entries}; give one that is like the code's MapSpec"
+        )
+
+
+# What an instruction depends on.
+def _shape(spec: MapSpec) -> str:
+    article = "an" if spec.type.startswith("a") else "a"
+    if spec.key is None or spec.value is None:
+        return f"{article} {spec.type}"
+    key, value = ("1 byte" if kind.size == 1 else f"{kind.size} bytes" for kind in (spec.key, spec.value))
+    return f"{article} {spec.type} with keys of {key} and values of {value}"
 
 
 def _check_type(name: object) -> None:

@@ -11,9 +11,12 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from fastbpf.asm import Code, assemble
+from fastbpf.asm.rodata import ReadOnly
 from fastbpf.errors import CheckError, KernelError, LayoutError, ProbeError, VerifierError
+from fastbpf.helpers.limits import lacks
+from fastbpf.kernel_version import KernelVersion
 from fastbpf.links import Link
-from fastbpf.maps import Map, MapSpec
+from fastbpf.maps import Map, MapSpec, check_given, read_only
 from fastbpf.names import check_name
 from fastbpf.privileges import remedied, with_memlock
 from fastbpf.symbols import btf_id, functions
@@ -36,6 +39,14 @@ netfilter
 """
 _TYPES: Final = {name: number for number, name in enumerate(_NAMES.split()) if number}
 _SLEEPABLE: Final = 1 << 4  # BPF_F_SLEEPABLE, include/uapi/linux/bpf.h
+# What the kernel wants to be told with these types, and a ProgramSpec does not say.
+_FUNCTION: Final = "which of its functions or structs the program is for (attach_btf_id)"
+_PLACE: Final = "where the program is to be attached (expected_attach_type)"
+_UNTOLD: Final = {
+    **dict.fromkeys(("tracing", "struct_ops", "ext", "lsm"), _FUNCTION),
+    **dict.fromkeys(("cgroup_sock_addr", "cgroup_sockopt", "lirc_mode2", "sk_lookup", "netfilter"), _PLACE),
+}
+_UNTOLD_ERRORS: Final = {errno.EPERM, errno.EINVAL, 524}  # 524: ENOTSUPP, which is the kernel's own
 
 
 class TestRun(NamedTuple):
@@ -96,7 +107,7 @@ class ProgramSpec:
         """Has the kernel verify the program, and the maps made that its code names.
 
         Args:
-            maps: maps that exist already, by the names that the code's `MapSpec`s have.
+            maps: maps that exist already, by the names that the code's `MapSpec`s have, and of their types and sizes.
             check: look for mistakes here first, see `Code.check`; what it warns of becomes a Python warning.
             stats: keep in `Program.stats` what the verification took.
 
@@ -104,6 +115,7 @@ class ProgramSpec:
             CheckError: `check` found mistakes, which its message and its `.findings` tell; the kernel was not asked.
             VerifierError: the verifier refused; `.log` has all of its words, `.source` the line that is to blame.
             AsmError: the code names a function or a variable that this kernel does not have.
+            LayoutError: a given map is not what the code names, or nothing in the code has its name.
             KernelError: the kernel refused for another reason, privileges for instance.
         """
         if check:
@@ -112,17 +124,29 @@ class ProgramSpec:
         with ExitStack() as made:
             live: dict[int, Map] = {}
             by_name: dict[str, Map] = dict(given)
-            named = cast("tuple[Map | MapSpec, ...]", self.code.maps)
+            constants: dict[ReadOnly, Map] = {}
+            for one in self.code.maps:
+                if isinstance(one, ReadOnly):
+                    if one not in constants:
+                        constants[one] = made.enter_context(read_only(one.content))
+                    live[id(one)] = constants[one]
+            named = cast("tuple[Map | MapSpec, ...]", [one for one in self.code.maps if id(one) not in live])
             for name in given.keys() - {one.spec.name if isinstance(one, Map) else one.name for one in named}:
                 raise LayoutError(f"the code names no map {name!r}")
             for one in named:
                 if isinstance(one, Map):
+                    if given.get(one.spec.name, one) is not one:
+                        raise LayoutError(
+                            f"the code names a living map {one.spec.name!r}; it takes no other in its place"
+                        )
                     live[id(one)] = one
                     by_name.setdefault(one.spec.name, one)
                     continue
                 if one.name and one.name in by_name:
                     known = by_name[one.name]
-                    if one.name not in given and known.spec != one:
+                    if one.name in given:
+                        check_given(one, known)
+                    elif known.spec != one:
                         raise LayoutError(
                             f"the code names two different maps {one.name!r}; one map a name within a load"
                         )
@@ -139,8 +163,9 @@ class ProgramSpec:
         findings = self.code.check(self.type)
         if any(found.severity == "error" for found in findings):
             raise CheckError(findings)
-        for found in findings:
-            warnings.warn(str(found), stacklevel=3)
+        # What only older kernels refuse is no news here. What this one should lack is: it may have it all the same.
+        for found in self.code.check(self.type, KernelVersion.running()):
+            warnings.warn(f"{found.source or f'slot {found.slot}'}: {found.message}", stacklevel=3)
 
     def _load_native(self, instructions: bytes, *, stats: bool) -> _native.Program:
         from fastbpf import _native
@@ -159,10 +184,14 @@ class ProgramSpec:
             )
         except VerifierError as error:
             number = error.errno or 0
+            told = explained(error, self.code)
+            if told.slot is None and number in _UNTOLD_ERRORS and self.type in _UNTOLD and not lacks("CAP_BPF"):
+                what = f"fastbpf loads no {self.type} programs: the kernel asks {_UNTOLD[self.type]}"
+                raise KernelError(number, f"{what}, and a ProgramSpec does not tell (errno {number})") from None
             if not error.log and number in {errno.EPERM, errno.ENOSYS, errno.ENOMEM}:
                 what = f"cannot load the program: {os.strerror(number).lower()} (errno {number})"
                 raise remedied(KernelError(number, what)) from None
-            raise explained(error, self.code) from None
+            raise told from None
         except KernelError as error:
             raise remedied(error) from None
 

@@ -17,6 +17,7 @@ from tests.kernel.producers import GETPPID, Child, program_exists
 import fastbpf as fb
 from fastbpf import _native
 from fastbpf.asm import *
+from fastbpf.asm.instruction import Instruction
 
 PACKET = bytes(range(64))
 
@@ -142,6 +143,40 @@ def test_a_refusal_before_the_walk_names_its_line():
     assert str(error).startswith(f"{error.source}: the verifier refused instruction 2, r0 = 1: ")
 
 
+def test_refusals_before_the_walk_name_their_slot():
+    one = fb.MapSpec("array", value=fb.u64, max_entries=1, name="one")
+    several = fb.MapSpec("array", value=fb.u64, max_entries=2, name="several")
+    table = fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=2, name="table")
+    good = lddw(r1, 1), ld_map_value(r1, one, 0)
+    cases = (
+        (ld_map_value(r1, several, 0), "invalid access to map value pointer"),
+        (ld_map_value(r1, one, 8), "invalid access to map value pointer"),
+        (ld_map_value(r1, table, 0), "no direct value access|invalid access"),
+        (Instruction(0x18, 1, 1, imm=9999), "fd 9999 is not pointing to valid bpf_map"),
+        (Instruction(0x18, 1, 2, imm=9999 | 4 << 32), "fd 9999 is not pointing to valid bpf_map"),
+        (Instruction(0x18, 1, 5), "fd_idx without fd_array"),
+        (Instruction(0x18, 1, 9), "unrecognized bpf_ld_imm64"),
+        (Instruction(0x18, 1, 1, imm=1 << 32), "unrecognized bpf_ld_imm64"),
+        (Instruction(0x18, 1, 3, imm=1), "btf_id 1 "),
+        (Instruction(0xFF, 1), "unknown opcode ff"),
+        (Instruction(0x79, 1, 1, imm=3), "BPF_LDX uses reserved fields"),
+        (Instruction(0x85, 0, 1, imm=77), "call to invalid destination"),
+        (call_kfunc(1), "kernel btf_id 1 is not a function"),
+        (Instruction(0x85, 0, 2, off=3, imm=77), "kfunc offset > 0"),
+    )
+    for bad, reason in cases:
+        error = refused(fb.ProgramSpec("socket_filter", assemble(mov(r0, 0), good, bad, bad, exit_())))
+        assert re.search(reason, error.reason)
+        assert error.slot == 5, error.reason
+
+
+def test_the_function_without_an_end_is_found():
+    code = assemble(mov(r0, 0), call_sub("sub"), mov(r0, 1), label("sub"), mov(r0, 2), exit_())
+    error = refused(fb.ProgramSpec("socket_filter", code))
+    assert error.reason == "last insn is not an exit or jmp"
+    assert error.slot == 2
+
+
 def test_a_refusal_of_the_whole_program_names_no_line():
     frame = stdw(fp, -400, 1), mov(r0, 0)
     code = assemble(frame, call_sub("sub"), exit_(), label("sub"), frame, exit_())
@@ -207,6 +242,143 @@ def test_refusals_of_random_programs():
             told["value"] += 1
             assert re.match(r"P?(scalar\(|-?\d)", error.registers[value[1]]), error.log
     assert min(told.values()) > 30, told
+
+
+# Registers, against what the verifier tells of them when a call comes in the place of what it refuses
+
+RING = fb.MapSpec("ringbuf", max_entries=4096, name="ring")
+FOUND = fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=8, name="found")
+HEAD = stxdw(fp, -16, r1), stw(fp, -4, 0), mov(r6, 1), mov(r7, 2), mov(r8, 3), mov(r9, r1), mov(r0, 5)
+LOOKUP = ld_map(r1, FOUND), mov(r2, fp), add(r2, -4), call_id(1)
+RESERVE = ld_map(r1, RING), mov(r2, 8), mov(r3, 0), call_id(131)
+SUBMIT = mov(r2, 0), call_id(132)
+PACKET_OF_14 = (
+    *(ldxdw(r1, fp, -16), ldxw(r6, r1, 76), ldxw(r7, r1, 80)),
+    *(mov(r8, r6), add(r8, 14), jgt(r8, r7, "out")),
+)
+PULL = ldxdw(r1, fp, -16), mov(r2, 0), call_id(39)
+STORE = ldxdw(r1, fp, -16), mov(r2, 0), mov(r3, fp), add(r3, -4), mov(r4, 4), mov(r5, 0), call_id(9)
+OUT = label("out"), mov(r0, 0), exit_()
+
+
+def verdict(code):
+    try:
+        fb.ProgramSpec("sched_cls", code).load().close()
+    except fb.VerifierError as error:
+        return error
+    return None
+
+
+def refusal_and_truth(body, tail=()):
+    """Why the kernel refuses a program, and all that it knows there of the registers that a call keeps; or None."""
+    parts = [*HEAD, *body, *OUT, *tail]
+    code = assemble(parts)
+    error = verdict(code)
+    at = f"{error and error.slot}: ("
+    if error is None or sum(line.startswith(at) for line in error.log) != 1:
+        return None
+    written = [place for place, part in enumerate(parts) if not isinstance(part, type(label("x")))]
+    place = written[[slot for slot, _ in code.placed()].index(error.slot)]
+    asking = [*parts[:place], call_sub("asked"), *parts[place:], label("asked"), mov(r0, 0), exit_()]
+    asked = verdict(assemble(asking))
+    if asked is None:
+        return None
+    log = asked.log
+    call = next(number for number, line in enumerate(log) if line.startswith(at))
+    # "caller:", and the state in the line after it
+    if log[call + 1 : call + 2] != ("caller:",):
+        return None
+    return error, dict(re.findall(r"\b(R[6-9])(?:_\w+)?=((?:[^\s()]|\((?:[^()]|\([^()]*\))*\))+)", log[call + 2]))
+
+
+STALE = {
+    "a record that was submitted": (
+        (*RESERVE, jeq(r0, 0, "out"), mov(r6, r0), mov(r7, r0), add(r7, 4), mov(r1, r0), *SUBMIT, stdw(r6, 0, 1)),
+        "R6 invalid mem access 'scalar'",
+    ),
+    "a packet that may have moved": ((*PACKET_OF_14, *PULL, ldxb(r0, r6, 0)), "R6 invalid mem access 'scalar'"),
+    "a packet of known size": (
+        (*PACKET_OF_14, ldxb(r0, r6, 14)),
+        r"invalid access to packet, off=14 size=1, R6\(.*r=14",
+    ),
+    "a copy of what is not NULL": (
+        (*LOOKUP, mov(r6, r0), jeq(r0, 0, "out"), ldxdw(r0, r6, 8)),
+        "R6 min value is outside",
+    ),
+    "a copy of a number": (
+        (call.get_prandom_u32(), mov(r6, r0), mov(r7, r0), jgt(r0, 7, "out"), ldxb(r1, r7, 0)),
+        "R7 invalid mem access 'scalar'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_no_register_is_shown_as_it_was_before(name):
+    body, reason = STALE[name]
+    error, truth = refusal_and_truth(body)
+    assert re.search(reason, error.reason)
+    for register in truth.keys() & error.registers.keys():
+        assert error.registers[register] == truth[register]
+    # what it tells nowhere in the log of this program cannot be shown
+    assert "R9" in error.registers
+    named = re.search(r"R\d", reason)[0]
+    assert named not in error.registers
+
+
+def random_steps(random):
+    """Instructions on packets, records, lookups and numbers, in the order of no sensible program."""
+
+    def kept():
+        return random.choice((r6, r7, r8, r9))
+
+    def some():
+        return random.choice((r0, r6, r7, r8, r9))
+
+    def number():
+        return random.choice((0, 1, 7, 14, 255))
+
+    tests = jgt, jeq, jne, jle, jge, jsgt, jset, jgt32, jeq32
+    make = (
+        lambda: [call.get_prandom_u32()],
+        lambda: [random.choice((mov, mov, mov32))(kept(), some())],
+        lambda: [add(kept(), random.choice((4, 14, -8)))],
+        lambda: [and_(kept(), number())],
+        lambda: [add(kept(), some())],
+        lambda: [random.choice(tests)(some(), number(), "out")],
+        lambda: [random.choice(tests)(some(), some(), "out")],
+        lambda: [random.choice((jeq, jne))(some(), 0, "out")],
+        lambda: PACKET_OF_14,
+        lambda: [ldxdw(r1, fp, -16), ldxw(kept(), r1, random.choice((76, 80)))],
+        lambda: random.choice((PULL, STORE)),
+        lambda: LOOKUP,
+        lambda: RESERVE,
+        lambda: [mov(r1, some()), *SUBMIT],
+        lambda: [ldxb(r0, kept(), random.choice((0, 13, 20)))],
+        lambda: [ldxdw(kept(), kept(), 0)],
+        lambda: [stxdw(fp, -24, some()), ldxdw(kept(), fp, -24)],
+        lambda: [call_sub("other")],
+        lambda: [mov(r1, 3), ld_func(r2, "other"), mov(r3, 0), mov(r4, 0), call_id(181)],
+    )
+    return [step for steps in random.choices(make, k=random.randrange(3, 16)) for step in steps()]
+
+
+def test_registers_are_shown_as_the_verifier_has_them():
+    random = Random(11)
+    shown = kept = 0
+    for _ in range(1500):
+        body = random_steps(random)
+        calls = any(getattr(step, "label", None) == "other" for step in body)
+        told = refusal_and_truth(body, (label("other"), mov(r0, 0), exit_()) if calls else ())
+        if told is None:
+            continue
+        error, truth = told
+        kept += len(truth)
+        for register in truth.keys() & error.registers.keys():
+            shown += 1
+            # P: that the verifier follows a number exactly, which it finds out later on
+            assert error.registers[register].lstrip("P") == truth[register].lstrip("P"), error.log
+    assert kept > 2000
+    assert shown > 0.9 * kept
 
 
 def test_statistics_of_a_verification():
@@ -416,6 +588,30 @@ def test_a_wrong_probe_is_refused(kind, probe, message):
             program.attach(probe)
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("ext", "attach_btf_id"),
+        ("lsm", "attach_btf_id"),
+        ("tracing", "attach_btf_id"),
+        ("struct_ops", "attach_btf_id"),
+        ("sk_lookup", "expected_attach_type"),
+        ("cgroup_sockopt", "expected_attach_type"),
+    ],
+)
+def test_a_type_that_takes_more_than_a_spec_tells(kind, said):
+    with pytest.raises(fb.KernelError, match=rf"^fastbpf loads no {kind} programs: .*{said}") as error:
+        fb.ProgramSpec(kind, assemble(mov(r0, 0), exit_())).load()
+    assert "root" not in str(error.value)
+    assert "unknown error" not in str(error.value)
+
+
+def test_a_program_that_is_too_long_is_told_the_limit():
+    error = refused(fb.ProgramSpec("socket_filter", Code([*[mov(r0, 0)] * 1_000_000, exit_()])))
+    assert error.errno == errno.E2BIG
+    assert "it takes 1,000,001 slots; 1,000,000 are the most" in str(error)
+
+
 def test_an_unknown_type_names_the_nearest():
     with pytest.raises(fb.LayoutError, match="did you mean 'tracepoint'"):
         fb.ProgramSpec("tracepiont", assemble(mov(r0, 0), exit_()))
@@ -475,6 +671,39 @@ def test_one_map_for_a_name_within_a_load():
     code = assemble(ld_map_value(r1, counts, 0), ld_map_value(r2, equal, 0), stdw(r1, 0, 5), ldxdw(r0, r2, 0), exit_())
     with fb.ProgramSpec("raw_tracepoint", code).load() as program:
         assert program.test_run().retval == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=1), "is a hash with keys of 4 bytes and values of 8"),
+        (fb.MapSpec("percpu_array", value=fb.u64, max_entries=1), "is a percpu_array with"),
+        (fb.MapSpec("array", value=fb.u8, max_entries=1), "is an array with keys of 4 bytes and values of 1 byte;"),
+        (fb.MapSpec("array", value=fb.u64, max_entries=2), "of one element; the map that is given has 2;"),
+        (RING, "is a ringbuf;"),
+    ],
+)
+def test_a_given_map_is_one_like_the_codes(given, said):
+    spec = fb.ProgramSpec("raw_tracepoint", counting(1))
+    with given.create() as map, pytest.raises(fb.LayoutError, match=rf"^the code names 'counts', an array .*{said}"):
+        spec.load(maps={"counts": map})
+    with pytest.raises(fb.LayoutError, match=r"create\(\) makes one"):
+        spec.load(maps={"counts": counts})
+
+
+def test_a_given_map_of_the_same_sizes_serves():
+    with fb.MapSpec("array", value=fb.u32[2], max_entries=1).create() as map:
+        with fb.ProgramSpec("raw_tracepoint", counting(3)).load(maps={"counts": map}) as program:
+            program.test_run()
+        assert map[0] == (3, 0)
+
+
+def test_a_given_map_does_not_stand_for_a_living_one():
+    with counts.create() as named, counts.create() as given:
+        spec = fb.ProgramSpec("raw_tracepoint", counting(1, named))
+        with pytest.raises(fb.LayoutError, match="names a living map 'counts'"):
+            spec.load(maps={"counts": given})
+        spec.load(maps={"counts": named}).close()
 
 
 def test_a_map_that_the_code_does_not_name_is_refused():

@@ -9,6 +9,7 @@ import pytest
 
 import fastbpf as fb
 from fastbpf.asm import *
+from fastbpf.asm.instruction import Instruction
 from fastbpf.verifier_log import explained, refusal, statistics
 
 LOGS = Path(__file__).parents[1] / "data/verifier"
@@ -154,7 +155,7 @@ def test_the_place_of_each_kind_of_sentence():
     assert place("jump out of range from insn 3 to 12") == 3
     assert place("back-edge from insn 4 to 1") == 4
     assert place("func#0 @0", "func#1 @7", "unreachable insn 5") == 5
-    assert place("last insn is not an exit or jmp") == -1
+    assert place("last insn is not an exit or jmp") is None
     assert place("fd 77 is not pointing to valid bpf_map") is None
     walk = ("0: (b7) r6 = 0", "1: (07) r6 += 1", "2: (a5) if r6 < 0x7 goto pc-2")
     assert place(*walk, "BPF program is too large. Processed 1000001 insn") is None
@@ -174,6 +175,56 @@ def test_registers_that_a_call_overwrites_are_not_known():
     assert refusal([lines[0], "3: (0f) r10 += r2", "frame pointer is read only"]).registers["R2"] == (
         "inv(id=0,umax_value=7,var_off=(0x0; 0x7))"
     )
+
+
+RECORD = "ringbuf_mem(ref_obj_id=2,sz=8)"
+FOUND = "map_value_or_null(id=1,map=counts,ks=4,vs=8)"
+PACKET = "R6=pkt(r=0) R7=pkt_end() R8=pkt(off=14,r=0) R9=ctx()"
+LOST = {
+    # given back, which its copies are with it; another one is not
+    ("R1={0} R6={0} R7=ringbuf_mem(ref_obj_id=4,sz=8)", "call bpf_ringbuf_submit#132", ""): {"R7"},
+    ("R6={0} R7=ringbuf_mem(ref_obj_id=22,sz=8) R1={0}", "call bpf_ringbuf_discard#133", ""): {"R7"},
+    # of an unknown one, or one in memory, any may be
+    ("R6={0} R7=5", "call bpf_sk_release#86", ""): {"R7"},
+    ("R1=fp-16 R6={0}", "call bpf_ringbuf_submit_dynptr#198", ""): set(),
+    ("R1=5 R6={0}", "call bpf_ktime_get_ns#5", ""): {"R6"},
+    # packets that move, and that do not
+    ("R1=ctx() {2}", "call bpf_skb_pull_data#39", "R0=scalar()"): {"R0", "R9"},
+    ("R1=ctx() {2}", "call bpf_map_lookup_elem#1", "R0={1}"): {"R0", "R6", "R7", "R8", "R9"},
+    # functions that are no helpers, even where one has the name of a helper
+    ("R1=5 {2} R5={0}", "call bpf_rcu_read_unlock#70001", ""): {"R9"},
+    ("R1=5 {2} R5={0}", "call pc+7", ""): {"R9"},
+    ("R6={0} R7=P5 R8=map_value(map=counts,ks=4,vs=8)", "call bpf_ktime_get_ns#70001", ""): {"R7", "R8"},
+    ("R6=ptr_node(non_own_ref) R7=5", "call bpf_spin_unlock#94", ""): {"R7"},
+    ("R6=scalar() R7=5 R8=fp-8", "call bpf_loop#181", "R0=scalar() R7=5"): {"R0", "R7", "R8"},
+    # what is known of a packet's size
+    ("{2}", "if r8 > r7 goto pc+1", "R7=pkt_end() R8=pkt(off=14,r=14)"): {"R7", "R8", "R9"},
+    ("R7=pkt_end() R6=pkt(id=0,off=0,r=0,imm=0)", "if r8 > r7 goto pc+1", ""): set(),
+    ("{2}", "if r9 == 0x0 goto pc+1", "R9=ctx()"): {"R6", "R7", "R8", "R9"},
+    # copies of one lookup and of one number
+    ("R0={1} R6={1} R7=scalar(id=4)", "if r0 == 0x0 goto pc+1", "R0=map_value(map=counts,ks=4,vs=8)"): {"R0", "R7"},
+    ("R0={1} R6={1}", "if r0 != 0x0 goto pc+1", "R0=0"): {"R0"},
+    ("R6=scalar(id=3) R7=scalar(id=3+8) R8=scalar(id=33)", "if w6 > 0x7 goto pc+1", "R6=5"): {"R6", "R8"},
+    ("R5=3 R7=scalar(id=3) R8=scalar()", "if r6 == 0x7 goto pc+1", "R6=7"): {"R5", "R6", "R8"},
+    ("R6=inv(id=0) R7=inv(id=0)", "if r6 & 0x7 goto pc+1", "R6=inv(id=0)"): {"R6", "R7"},
+    ("R6=scalar(id=1) R7=scalar(id=2) R8=scalar(id=2)", "if r6 > r7 goto pc+1", "R6=1 R7=2"): {"R6", "R7"},
+    ("R6=scalar(id=1) R7=scalar(id=1)", "may_goto pc+1", ""): {"R6", "R7"},
+}
+
+
+@pytest.mark.parametrize("case", LOST, ids=[f"{case[1]} {at}" for at, case in enumerate(LOST)])
+def test_registers_that_an_instruction_may_change_unsaid_are_not_known(case):
+    state, instruction, told = (text.format(RECORD, FOUND, PACKET) for text in case)
+    lines = [
+        f"3: {state} R10=fp0",
+        f"3: (85) {instruction} ; {told}",
+        "4: (0f) r10 += r2",
+        "frame pointer is read only",
+    ]
+    found = refusal(lines)
+    assert found.registers.keys() == LOST[case] | {"R10"}
+    shown = dict(one.split("=", 1) for one in told.split())
+    assert found.registers.items() >= shown.items()
 
 
 def test_the_message_is_one_line_with_all_that_helps():
@@ -217,6 +268,32 @@ def test_a_refusal_with_a_part_of_the_log_or_none():
     silent = explained(fb.VerifierError(errno.E2BIG, "", []), code)
     assert str(silent) == "the kernel refused the program: argument list too long (errno 7); the verifier said nothing"
     assert silent.log == ()
+    odd = explained(fb.VerifierError(524, "", ["processed 0 insns (limit 1000000)"]), code)
+    assert str(odd) == "the kernel refused the program: not supported (errno 524); the verifier said nothing"
+    assert odd.log == ("processed 0 insns (limit 1000000)",)
+    long = explained(fb.VerifierError(errno.E2BIG, "", []), assemble([mov(r0, 0)] * 5000, exit_()))
+    assert "it takes 5,001 slots; 1,000,000 are the most, and 4,096 without CAP_BPF (errno 7)" in str(long)
+
+
+def test_an_instruction_without_a_text_is_one():
+    lines = ["0: R1=ctx() R10=fp0", "0: (b7) r0 = 0    ; R0=0", "1: BUG_db", "BPF_ATOMIC uses invalid atomic opcode 77"]
+    assert refusal(lines)[:3] == ("BPF_ATOMIC uses invalid atomic opcode 77", 1, "BUG_db")
+
+
+def test_what_may_be_one_of_several_instructions_is_none():
+    def slot(reason, *parts):
+        return explained(fb.VerifierError(errno.EINVAL, "", [reason]), assemble(mov(r0, 0), *parts, exit_())).slot
+
+    value, unknown = "invalid access to map value pointer, value_size=8 off=4", Instruction(0x18, 1, 2, imm=7 | 4 << 32)
+    assert slot(value, unknown) == 1
+    assert slot(value, unknown, unknown) is None
+    several = fb.MapSpec("array", value=fb.u64, max_entries=2, name="several")
+    assert slot(value, ld_map_value(r1, several, 0), ld_map_value(r1, several, 4), unknown) == 3
+    assert slot(value, unknown, ld_map_value(r1, several, 4)) is None
+    assert slot("no direct value access support for this map type", unknown, ld_map_value(r1, several, 4)) == 1
+    # before 6.6
+    assert slot("BPF_LDX uses reserved fields", ldxw(r1, r1, 0), ldxsw(r1, r1, 0)) == 2
+    assert slot("unknown opcode 99", unknown) is None
 
 
 def test_a_long_state_is_cut_in_the_message_only():
