@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+# Tables of calls assert, too, and are no test files.
+pytest.register_assert_rewrite("tests.kernel.calls")
+
 _KERNEL = Path(__file__).parent / "kernel"
 _REFUSAL = pytest.StashKey[str | None]()
 _SKIPPED = pytest.StashKey[list[str]]()

@@ -13,16 +13,13 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.kernel.calls import events, groups, maps, memory, packets, sockets, text  # noqa: F401
+from tests.kernel.calls.running import *
+from tests.kernel.raw_bpf import *
 
-pytest.register_assert_rewrite("tests.kernel.calls")
-
-from tests.kernel.calls import events, groups, maps, memory, packets, sockets, text  # noqa: E402, F401
-from tests.kernel.calls.running import *  # noqa: E402
-from tests.kernel.raw_bpf import *  # noqa: E402
-
-import fastbpf as fb  # noqa: E402
-from fastbpf.asm import *  # noqa: E402
-from fastbpf.helpers.names import NAMES  # noqa: E402
+import fastbpf as fb
+from fastbpf.asm import *
+from fastbpf.helpers.names import NAMES
 
 
 @pytest.fixture(scope="module", autouse=True)
