@@ -28,10 +28,12 @@ def check(
     ...     print(finding.severity, finding.slot, finding.text)
     error 1 r0 = r1
     """
+    from fastbpf.asm.check.availability import OLDEST
     from fastbpf.asm.check.cfg import Graph
     from fastbpf.asm.check.explore import Explorer
     from fastbpf.asm.check.walk import Walk
     from fastbpf.asm.context.access import accesses
+    from fastbpf.asm.opcode import PSEUDO_MAP_VALUE, WIDE
     from fastbpf.helpers.prototypes import prototype
     from fastbpf.kernel_version import KernelVersion
 
@@ -40,8 +42,15 @@ def check(
         first.allows(prog_type)  # refuses a type that does not exist
     graph = Graph(code)
     version = None if kernel is None else KernelVersion.of(kernel)
+    if version is not None and version < OLDEST:
+        raise ValueError(f"kernel {version}: what kernels before {OLDEST} refuse is not known here; name a later one")
     walk = Walk(graph, prog_type, version, accesses(prog_type))
     for slot, kind, text in graph.mistakes():
         walk.note(slot, kind, text, error=kind != "unreached" or not graph.throws)
+    for slot, insn in graph.placed():
+        # the kernel puts the address in before it follows any path
+        misplaced = insn.kind == (WIDE, PSEUDO_MAP_VALUE) and walk.map(insn).misplaced(insn.imm >> 32 & 0xFFFFFFFF)
+        if misplaced:
+            walk.note(slot, "place", misplaced, error=True)
     Explorer(walk).run()
     return tuple(walk.findings())

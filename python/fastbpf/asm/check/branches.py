@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from fastbpf.asm import opcode as op
 from fastbpf.asm.check.arithmetic import JUMPS, M64, holds
-from fastbpf.asm.check.conditions import choose, condition, possible
+from fastbpf.asm.check.conditions import choose, condition
 from fastbpf.asm.check.values import NUMBERS, Pointer
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def branch(walk: Walk, state: State, insn: Instruction) -> Iterator[tuple[State,
         if isinstance(left, int) and isinstance(right, int):
             yield state, holds(comparison, bits, left, right) == when
             return
-        yield from _numbers(state, condition(comparison, bits, left, right), when=when)
+        yield from _numbers(walk, state, condition(comparison, bits, left, right), when=when)
     elif (met := _packet_test(comparison, bits, left, right)) is not None:
-        yield from _numbers(state, met, when=when)
+        yield from _numbers(walk, state, met, when=when)
     elif code & 0xF0 in _EQUALITIES and bits == 64 and right == 0 and type(left) is Pointer and not code & op.X:
         yield from _null_test(state, left, when=code & 0xF0 == op.JEQ)
     elif code & 0xF0 in _EQUALITIES and bits == 64 and type(left) is Pointer and type(right) is int and right != 0:
@@ -67,30 +67,32 @@ def _either(state: State) -> Iterator[tuple[State, bool]]:
         yield side, taken
 
 
-def _numbers(state: State, met: Condition, *, when: bool) -> Iterator[tuple[State, bool]]:
-    sides = [side for side in (met, met.reversed()) if possible(side, state.conditions)]
-    if len(sides) == 1 and not (state.certain and met.sure):
-        yield state, (sides[0].wanted == met.wanted) == when
+def _numbers(walk: Walk, state: State, met: Condition, *, when: bool) -> Iterator[tuple[State, bool]]:
+    walk.spend(state.known.effort)
+    sides = [(side, known) for side in (met, met.reversed()) if (known := state.known.adding(side)) is not None]
+    certain = state.certain and met.sure
+    if len(sides) == 1 and not certain:
+        yield state, (sides[0][0].wanted == met.wanted) == when
         return
-    if not (state.certain and met.sure):
-        for path, side in zip((state.fork(), state), (met, met.reversed()), strict=True):
-            path.doubt()
-            path.conditions = (*path.conditions, side)
-            yield path, (side.wanted == met.wanted) == when
-        return
-    now = met if met.holds(state.chosen) else met.reversed()
-    other = now.reversed()
-    if other in sides:
+    now = met.holds(state.chosen) if certain else False
+    for side, known in sides:
+        # the path itself goes on as chosen, and last
+        if (side.wanted == met.wanted) == now:
+            continue
         path = state.fork()
-        chosen = choose(other, state.conditions, state.chosen)
+        chosen = choose(side, state.known, state.chosen, walk) if certain else None
         if chosen is None:
             path.doubt()
         else:
             path.chosen = chosen
-        path.conditions = (*path.conditions, other)
-        yield path, (other.wanted == met.wanted) == when
-    state.conditions = (*state.conditions, now)
-    yield state, (now.wanted == met.wanted) == when
+        path.known = known
+        yield path, (side.wanted == met.wanted) == when
+    for side, known in sides:
+        if (side.wanted == met.wanted) == now:
+            if not certain:
+                state.doubt()
+            state.known = known
+            yield state, now == when
 
 
 # An address is no such number; still, the kernel may look at what follows if it were.

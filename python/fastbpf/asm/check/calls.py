@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from fastbpf.asm import opcode as op
-from fastbpf.asm.check.arithmetic import M32, M64
+from fastbpf.asm.check.arithmetic import M32, M64, signed
 from fastbpf.asm.check.availability import OLDEST
+from fastbpf.asm.check.maps import KNOWN_THERE, counted
 from fastbpf.asm.check.memory import READ_ONLY, address, known, place, stack_of, stack_range, unwritten
 from fastbpf.asm.check.values import (
     ANYTHING,
@@ -38,6 +39,11 @@ _TAIL_CALL: Final = 12
 _FRAMES: Final = 8
 # Helpers that change a map: update, delete, push, pop.
 _WRITERS: Final = {2, 3, 87, 88}
+# Helpers for the elements of maps: look-up, update, delete, push, pop, peek, for_each, look-up of another CPU's.
+_BY_KEY: Final = {1, 2, 3, 87, 88, 89, 164, 195}
+# Helpers for ring buffers: output, reserve, query, reserve_dynptr.
+_OF_RINGS: Final = {130, 131, 134, 198}
+_CHECKED_RINGS: Final = (5, 15)
 # How many records are followed at a time.
 _RECORDS: Final = 8
 _PACKET_LOADS: Final = {"socket_filter", "sched_cls", "sched_act"}
@@ -62,7 +68,7 @@ def helper(walk: Walk, state: State, insn: Instruction) -> None:
         state.lose_packet()
     if insn.imm == _TAIL_CALL:
         leaks(walk, state, "the tail call here")
-    _leave_registers(state, _result(state, proto, given))
+    _leave_registers(state, _result(walk, state, proto, given))
 
 
 def kernel_function(state: State) -> None:
@@ -137,8 +143,8 @@ def _argument(walk: Walk, state: State, proto: Prototype, given: list[Value], in
             held = "a plain number" if is_number else "an address"
             remedy = f"load the map itself with ld_map({name}, ...)"
             walk.report(state, f"map {number}", f"{what}: {name} holds {held}, not a map; {remedy}")
-        elif type(value) is Pointer and getattr(value.what, "read_only", False) and proto.id in _WRITERS:
-            walk.report(state, "read only", READ_ONLY)
+        elif type(value) is Pointer and value.kind == "map":
+            _map_argument(walk, state, proto, cast("MapFacts", value.what))
     elif parameter.kind == "ctx":
         wrong = is_number or (type(value) is Pointer and value.kind in {"stack", "map", "value", "record"})
         if wrong and not parameter.nullable and walk.prog_type not in _ATTACHED:
@@ -158,6 +164,19 @@ def _argument(walk: Walk, state: State, proto: Prototype, given: list[Value], in
             _stack_argument(walk, state, given, pointer, parameter, f"{what}: {name}")
 
 
+def _map_argument(walk: Walk, state: State, proto: Prototype, facts: MapFacts) -> None:
+    if facts.read_only and proto.id in _WRITERS:
+        walk.report(state, "read only", READ_ONLY)
+    if facts.kind == "ringbuf" and proto.id in _BY_KEY:
+        text = f"bpf_{proto.name} takes no ring buffer, which has no elements; call.ringbuf_reserve adds a record"
+        walk.report(state, "map type", text)
+    elif facts.kind not in {None, "ringbuf"} and proto.id in _OF_RINGS:
+        # until 5.15 some kernels took any map
+        everywhere = walk.kernel is not None and walk.kernel >= _CHECKED_RINGS
+        text = f"bpf_{proto.name} takes a map of type ringbuf, and this one is of type {facts.kind}"
+        walk.report(state, "map type", text, everywhere=everywhere)
+
+
 # A helper reads, or needs room for, memory on the stack.
 def _stack_argument(
     walk: Walk, state: State, given: list[Value], pointer: Pointer, parameter: Parameter, what: str
@@ -166,7 +185,8 @@ def _stack_argument(
     size = _size(state, given, parameter)
     if at is None or not size:
         return
-    if not stack_range(walk, state, at, size, f"{what} has {size} bytes from fp {at:+d}".replace("fp -", "fp - ")):
+    held = f"has {counted(size)}" if size >> 63 == 0 else f"has a negative number of bytes, {signed(size, 64)},"
+    if not stack_range(walk, state, at, size, f"{what} {held} from fp {at:+d}".replace("fp -", "fp - ")):
         return
     if parameter.initialised and isinstance(pointer.off, int):
         byte = stack_of(state, pointer).unwritten(at, size)
@@ -230,7 +250,7 @@ def _give_back(state: State, value: Value) -> None:
         state.records = ()
 
 
-def _result(state: State, proto: Prototype, given: list[Value]) -> Value:
+def _result(walk: Walk, state: State, proto: Prototype, given: list[Value]) -> Value:
     kind = proto.returns_kind
     if kind == "scalar":
         return _number(proto)
@@ -243,7 +263,7 @@ def _result(state: State, proto: Prototype, given: list[Value]) -> Value:
         size = given[2]
         return Pointer("record", size if isinstance(size, NUMBERS) else None, 0, "yes", origin)
     if kind == "map_value_or_null":
-        return _looked_up(state, proto, given)
+        return _looked_up(walk, state, proto, given)
     if kind == "pointer_or_null":
         return Pointer("other", None, 0, "yes", Origin(state.slot))
     return Pointer("other") if kind in {"pointer", "map_value"} else ANYTHING
@@ -256,13 +276,14 @@ def _number(proto: Prototype) -> Leaf:
     return Leaf(M64, (0, M32)) if proto.returns in {"u32", "__u32"} else any_number()
 
 
-def _looked_up(state: State, proto: Prototype, given: list[Value]) -> Pointer:
+def _looked_up(walk: Walk, state: State, proto: Prototype, given: list[Value]) -> Pointer:
     table = given[1]
     origin = Origin(state.slot)
     if type(table) is not Pointer or table.kind != "map":
         return Pointer("other", None, 0, "perhaps", origin)
     facts = cast("MapFacts", table.what)
-    null: Literal["yes", "perhaps"] = "perhaps" if facts.full else "yes"
+    older = walk.kernel is not None and walk.kernel < KNOWN_THERE
+    null: Literal["yes", "perhaps"] = "perhaps" if facts.full and not older else "yes"
     if facts.full and proto.id == _LOOKUP and facts.max_entries is not None and facts.plain:
         key = given[2]
         if type(key) is Pointer and key.kind == "stack" and isinstance(key.off, int):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fastbpf.asm import opcode as op
+from fastbpf.asm.check.fields import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,12 @@ class Graph:
             raise LookupError(f"slot {slot} is the second half of a wide load")
         return insn
 
+    def placed(self) -> Iterator[tuple[int, Instruction]]:
+        """Each instruction with the slot that it begins in."""
+        for slot, insn in enumerate(self.instructions):
+            if insn is not None:
+                yield slot, insn
+
     def mistakes(self) -> Iterator[tuple[int, str, str]]:
         """Slot, kind and text of what the kernel refuses whatever the values are."""
         ends = [*self.entries[1:], len(self.instructions)]
@@ -71,9 +78,9 @@ class Graph:
             if insn is not None and insn.opcode not in {_EXIT, _JA, op.GOTOL, op.GOTOX}:
                 what = "the program" if end == len(self.instructions) else f"the subprogram that begins at slot {start}"
                 yield last, "end", f"{what} runs off its end here; end it with exit_() or ja(...)"
-        for slot, insn in enumerate(self.instructions):
-            if insn is None:
-                continue
+        for slot, insn in self.placed():
+            if unknown(insn):
+                yield slot, "opcode", f"there is no instruction of opcode 0x{insn.opcode:02x}"
             if insn.opcode == op.CALLS and insn.src == op.PSEUDO_CALL:
                 entry = slot + 1 + insn.imm
             elif insn.opcode == op.WIDE and insn.src == op.PSEUDO_FUNC:

@@ -5,16 +5,18 @@ A path is certain as long as numbers are known, all of them possible, for which 
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from fastbpf.asm.check.arithmetic import M32, M64, compute, holds, signed
-from fastbpf.asm.check.values import Leaf, Term, evaluate, highest, is_sure, leaves
+from fastbpf.asm.check.values import Leaf, Term, evaluate, highest, is_sure, leaves, weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
-    from fastbpf.asm.check.values import Number
+    from fastbpf.asm.check.values import Number, Unknown
+    from fastbpf.asm.check.walk import Walk
 
 # Values at which comparisons and operations turn.
 _EDGES: Final = (0, 1, 2, 7, 8, 0xFF, 0xFFFF, (1 << 31) - 1, 1 << 31, M32, 1 << 32, (1 << 63) - 1, 1 << 63, M64)
@@ -58,45 +60,150 @@ def condition(comparison: str, bits: int, left: Number, right: Number) -> Condit
     return Condition(comparison, bits, left, right, True, leaves(left) | leaves(right))
 
 
-def possible(new: Condition, known: Sequence[Condition]) -> bool:
-    """Whether it can hold where the others do. False is certain, True is not."""
-    if not isinstance(new.right, int):
-        return new.reversed() not in known
-    related = [old for old in known if old.left is new.left and isinstance(old.right, int)]
-    related.append(new)
-    if any(old.comparison == "set" or old.bits != new.bits for old in related):
-        # numbers between those where comparisons turn may do
-        return new.reversed() not in known
-    mask = M64 if new.bits == 64 else M32
-    top = min(highest(new.left), mask)
-    turns = {0, top, (mask >> 1), (mask >> 1) + 1}
-    for old in related:
-        turns.update(((old.right - 1) & mask, old.right & mask, (old.right + 1) & mask))  # type: ignore[operator]
-    return any(
-        value <= top and all(holds(old.comparison, old.bits, value, old.right) == old.wanted for old in related)  # type: ignore[arg-type]
-        for value in turns
-    )
+class Range(NamedTuple):
+    """The values that comparisons with constants leave to a number: spans in both halves of its bits, without some."""
+
+    spans: tuple[tuple[int, int], ...]
+    without: frozenset[int]
+
+    def holds(self, value: int) -> bool:
+        """Whether it is one of them."""
+        return value not in self.without and any(low <= value <= high for low, high in self.spans)
+
+    def narrowed(self, new: Condition) -> Range:
+        """Those of them for which the comparison with a constant comes out as it has to."""
+        mask = M64 if new.bits == 64 else M32
+        # signed numbers have the order of unsigned ones in each half
+        flip = (mask >> 1) + 1 if new.comparison in {"sgt", "sge"} else 0
+        constant = cast("int", new.right) & mask ^ flip
+        low, high, without = 0, mask, self.without
+        if new.comparison == "eq" and new.wanted:
+            return Range(((constant, constant),) if self.holds(constant) else (), _NOTHING)
+        if new.comparison == "eq":
+            if self.holds(constant):
+                without |= {constant}
+        elif new.wanted:
+            low = constant + (new.comparison in {"gt", "sgt"})
+        else:
+            high = constant - (new.comparison in {"ge", "sge"})
+        spans = []
+        for first, last in self.spans:
+            if max(first ^ flip, low) > min(last ^ flip, high):
+                continue
+            start, end = max(first ^ flip, low) ^ flip, min(last ^ flip, high) ^ flip
+            while start <= end and start in without:
+                start += 1
+            while start <= end and end in without:
+                end -= 1
+            if start <= end:
+                spans.append((start, end))
+        if without and tuple(spans) != self.spans:
+            without = frozenset([value for value in without if any(low < value < high for low, high in spans)])
+        return Range(tuple(spans), without)
 
 
-def choose(new: Condition, known: Sequence[Condition], chosen: Mapping[Leaf, int]) -> dict[Leaf, int] | None:
-    """Numbers for which it holds as well as the others, by changing one of those chosen. None: none were found."""
+class Known:
+    """What has to hold of the numbers on a path. It stays as it is; what more is known makes another."""
+
+    __slots__ = ("effort", "others", "ranges", "size")
+
+    def __init__(self, ranges: dict[tuple[Unknown, int], Range], others: tuple[Condition, ...], without: int) -> None:
+        #: by number and bits, what comparisons with constants say
+        self.ranges = ranges
+        #: the other conditions
+        self.others = others
+        #: how many numbers, conditions and single values there are in it
+        self.size = len(ranges) + len(others) + without
+        #: what it takes to go through it, in the unit of `Walk.spend`
+        self.effort = (len(ranges) + len(others)) // 6 + without // 32
+
+    def adding(self, new: Condition) -> Known | None:
+        """What is known where that holds as well. None: it cannot, which is certain."""
+        if isinstance(new.right, int) and new.comparison != "set":
+            old = self.range(new)
+            found = old.narrowed(new)
+            if not found.spans:
+                return None
+            without = self._without + len(found.without) - len(old.without)
+            return Known({**self.ranges, (new.left, new.bits): found}, self.others, without)  # type: ignore[dict-item]
+        if new.reversed() in self.others:
+            return None
+        return self if new in self.others else Known(self.ranges, (*self.others, new), self._without)
+
+    def range(self, new: Condition) -> Range:
+        """What is known of the left side of a comparison."""
+        found = self.ranges.get((new.left, new.bits))  # type: ignore[arg-type]
+        if found is None:
+            mask = M64 if new.bits == 64 else M32
+            top, half = min(highest(new.left), mask), mask >> 1
+            found = Range(((0, top),) if top <= half else ((0, half), (half + 1, top)), _NOTHING)
+        return found
+
+    def about(self, live: set[Leaf]) -> Known:
+        """What it says of these numbers, and of those that it ties to them."""
+        ties: dict[Leaf, list[frozenset[Leaf]]] = {}
+        for together in [number.leaves for number, _ in self.ranges] + [old.leaves for old in self.others]:
+            for leaf in together:
+                ties.setdefault(leaf, []).append(together)
+        found, left = set(live), list(live)
+        while left:
+            more = set().union(*ties.pop(left.pop(), ())) - found
+            found |= more
+            left += more
+        ranges = {key: values for key, values in self.ranges.items() if not found.isdisjoint(key[0].leaves)}
+        others = tuple([old for old in self.others if not found.isdisjoint(old.leaves)])
+        if len(ranges) + len(others) == len(self.ranges) + len(self.others):
+            return self
+        return Known(ranges, others, sum([len(values.without) for values in ranges.values()]))
+
+    @property
+    def _without(self) -> int:
+        return self.size - len(self.ranges) - len(self.others)
+
+
+_NOTHING: Final[frozenset[int]] = frozenset()
+NOTHING: Final = Known({}, (), 0)
+
+
+def choose(new: Condition, known: Known, chosen: Mapping[Leaf, int], walk: Walk) -> dict[Leaf, int] | None:
+    """Numbers for which it holds as well as what is known, by changing one of those chosen. None: none were found."""
     for leaf in new.leaves:
         low, high = leaf.sure or (0, 0)
-        others = [old for old in known if leaf in old.leaves]
+        others: list[tuple[int, Callable[[Mapping[Leaf, int]], bool]]] = [
+            (number.weight, partial(_within, number, bits, values))
+            for (number, bits), values in known.ranges.items()
+            if leaf in number.leaves
+        ]
+        others += [(weigh(old.left, old.right), old.holds) for old in known.others if leaf in old.leaves]
+        effort = 2 * weigh(new.left, new.right) ** 2 + 1
+        walk.spend(effort + known.effort + 3 * len(others))
+        found = dict(chosen)
         tried = set()
-        for guess in islice(_guesses(new, leaf, chosen), _GUESSES):
+        for guess in islice(_guesses(new, leaf, known, chosen), _GUESSES):
             # what it would have to be, cut to its width
             value = guess & high
             if value in tried or not low <= value <= high:
                 continue
             tried.add(value)
-            found = {**chosen, leaf: value}
-            if new.holds(found) and all(old.holds(found) for old in others):
-                return found
+            found[leaf] = value
+            walk.spend(effort)
+            if new.holds(found):
+                for weight, holds_too in others:
+                    walk.spend(2 * weight)
+                    if not holds_too(found):
+                        break
+                else:
+                    return found
+            if walk.exhausted:
+                return None
     return None
 
 
-def _guesses(new: Condition, leaf: Leaf, chosen: Mapping[Leaf, int]) -> Iterator[int]:
+def _within(number: Unknown, bits: int, values: Range, chosen: Mapping[Leaf, int]) -> bool:
+    return values.holds(evaluate(number, chosen) & (M64 if bits == 64 else M32))
+
+
+def _guesses(new: Condition, leaf: Leaf, known: Known, chosen: Mapping[Leaf, int]) -> Iterator[int]:
     mask = M64 if new.bits == 64 else M32
     for side, other in ((new.left, new.right), (new.right, new.left)):
         if not isinstance(side, int) and leaf in side.leaves:
@@ -110,6 +217,12 @@ def _guesses(new: Condition, leaf: Leaf, chosen: Mapping[Leaf, int]) -> Iterator
                         yield from _solve(side, 1 << bit | kept, leaf, chosen)
     yield from _EDGES
     yield from leaf.sure or ()
+    # what the other conditions leave, where those are many
+    if isinstance(new.right, int) and new.comparison != "set":
+        kept = evaluate(new.left, chosen) & ~mask
+        for span in known.range(new).narrowed(new).spans:
+            for target in span:
+                yield from _solve(new.left, target | kept, leaf, chosen)
 
 
 # Values of the leaf that may make the number come out as wanted; whoever asks tries them.

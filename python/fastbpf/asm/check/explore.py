@@ -5,21 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fastbpf.asm import opcode as op
-from fastbpf.asm.check import branches, calls, memory, transfer
+from fastbpf.asm.check import branches, calls, fields, memory, transfer
 from fastbpf.asm.check.arithmetic import JUMPS
 from fastbpf.asm.check.availability import OLDEST, since
 from fastbpf.asm.check.cfg import jump_target
 from fastbpf.asm.check.state import Past, State
 from fastbpf.asm.check.values import ANYTHING, Pointer, Unset
 from fastbpf.asm.check.walk import OPEN_ENDED, called
+from fastbpf.asm.instruction import MNEMONICS
 
 if TYPE_CHECKING:
     from fastbpf.asm.check.values import Value
     from fastbpf.asm.check.walk import Walk
     from fastbpf.asm.instruction import Instruction
 
-# How many instructions are followed, over all paths; what comes behind is not looked at.
-_STEPS: Final = 100_000
+# What one instruction takes, in the unit of `Walk.spend`.
+_STEP: Final = 10
 # How many different states an instruction is followed from, until their numbers are forgotten.
 _STATES: Final = 200
 
@@ -34,7 +35,7 @@ class Explorer:
         self._certain: list[State] = []
         self._doubtful: list[State] = []
         self._newer = self._too_new()
-        self._steps = 0
+        self._refused = fields.refusals(walk.graph.placed())
 
     def run(self) -> None:
         """Follows the paths from the beginning of the program and of its callbacks."""
@@ -46,13 +47,13 @@ class Explorer:
         for entry in sorted(self._graph.callbacks):
             if self._graph.has(entry):
                 self._push(State(entry, anything, certain=False))
-        while (self._certain or self._doubtful) and self._steps < _STEPS:
+        while (self._certain or self._doubtful) and not walk.exhausted:
             state = (self._certain or self._doubtful).pop()
             certain = state.certain
-            while self._steps < _STEPS:
+            while not walk.exhausted:
                 if state.slot in self._graph.joins and self._has_seen(state):
                     break
-                self._steps += 1
+                walk.spend(_STEP)
                 if not self._step(state):
                     break
                 if certain and not state.certain:
@@ -67,8 +68,9 @@ class Explorer:
         if len(seen) >= _STATES:
             state.weaken()
         key = state.key()
-        # to compare takes time, too
-        self._steps += len(state.conditions)
+        # to tell them takes time, too, and to keep them room
+        known = state.known
+        self._walk.spend(6 * (len(known.ranges) + len(known.others)) + known.size // 2)
         if key in seen:
             if state.certain and not self._graph.hidden and _passed(state, seen[key]):
                 text = "the program can loop here for ever: from one turn to the next, nothing changes that it tests"
@@ -94,6 +96,10 @@ class Explorer:
         if insn.dst > 10 or insn.src > 10:
             walk.report(state, "register", f"there is no register r{max(insn.dst, insn.src)}; they end with r10")
             return False
+        if slot in self._refused:
+            walk.report(state, "field", self._refused[slot])
+            if insn.kind not in MNEMONICS:
+                return False
         code = insn.opcode
         kind = code & 7
         if kind in {op.ALU, op.ALU64}:
@@ -180,12 +186,14 @@ class Explorer:
     def _too_new(self) -> dict[int, str]:
         kernel = self._walk.kernel
         found = {}
-        for slot, insn in enumerate(self._graph.instructions):
-            if insn is None:
-                continue
+        for slot, insn in self._graph.placed():
             first = since(insn)
             if first > (kernel or OLDEST):
-                text = f"{insn!r} needs Linux {first}"
+                kfunc = insn.kind == (op.CALLS, op.PSEUDO_KFUNC_CALL)
+                text = f"{insn!r}: calls of kernel functions need" if kfunc else f"{insn!r} needs"
+                text += f" Linux {first}"
+                if kfunc:
+                    text += ", this one perhaps more"
                 found[slot] = f"{text}, and this program is for {kernel}" if kernel else f"{text}; {OLDEST} lacks it"
         return found
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 from fastbpf.asm import opcode as op
 from fastbpf.asm.check.arithmetic import M64, NAMES, signed
 from fastbpf.asm.check.conditions import choose, condition
+from fastbpf.asm.check.maps import counted
 from fastbpf.asm.check.transfer import test_first, write
 from fastbpf.asm.check.values import (
     ANYTHING,
@@ -240,7 +241,7 @@ def _in_context(
     if access.allows(at, size, writes):
         return
     verb = "written" if writes else "read"
-    text = f"{size} bytes at offset {at} of the context cannot be {verb} by {walk.prog_type} programs: "
+    text = f"{counted(size)} at offset {at} of the context cannot be {verb} by {walk.prog_type} programs: "
     # in front of a tracepoint's context kernels let programs read
     everywhere = pointer.off == 0 and at >= 0 and access.certainly_refused(at, size, writes)
     walk.report(state, "context", text + access.describe(at), everywhere=everywhere)
@@ -252,12 +253,12 @@ def _within(walk: Walk, state: State, pointer: Pointer, at: int | None, size: in
     if at is None or not isinstance(limit, int):
         return
     if at >= 0 and at + size <= limit:
-        further = _further(state, pointer, at, limit - size)
+        further = _further(walk, state, pointer, at, limit - size)
         if further is None:
             return
         at = further
     thing = "record" if pointer.kind == "record" else "value"
-    text = f"{size} bytes at offset {at} are outside the {thing}, which has {limit} bytes"
+    text = f"{counted(size)} at offset {at}: outside the {thing}, which has {counted(limit)}"
     walk.report(state, "outside", text)
 
 
@@ -267,17 +268,17 @@ def _in_packet(walk: Walk, state: State, pointer: Pointer, off: int, size: int) 
         return
     reach = combine("add", 64, pointer.off, (off + size) & M64)
     beyond = condition("gt", 64, reach, cast("Leaf", pointer.what))
-    if beyond.holds(state.chosen) or choose(beyond, state.conditions, state.chosen) is not None:
+    if beyond.holds(state.chosen) or choose(beyond, state.known, state.chosen, walk) is not None:
         at = signed(evaluate(pointer.off, state.chosen) + off, 64)
-        text = f"{size} bytes at offset {at} of the packet are used, and it may be shorter; compare with its end first"
+        text = f"{counted(size)} at offset {at} of the packet, which may be shorter; compare with its end first"
         walk.report(state, "packet", text)
 
 
 # Where else the address can be, beyond the last place at which the access would be right.
-def _further(state: State, pointer: Pointer, at: int, last: int) -> int | None:
+def _further(walk: Walk, state: State, pointer: Pointer, at: int, last: int) -> int | None:
     if isinstance(pointer.off, int) or not state.certain or not is_sure(pointer.off):
         return None
     distance = at - evaluate(pointer.off, state.chosen)
     beyond = condition("gt", 64, combine("add", 64, pointer.off, distance & M64), max(last, 0))
-    chosen = choose(beyond, state.conditions, state.chosen) if beyond.sure else None
+    chosen = choose(beyond, state.known, state.chosen, walk) if beyond.sure else None
     return None if chosen is None else signed(evaluate(pointer.off, chosen) + distance, 64)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from fastbpf.asm.check.conditions import NOTHING
 from fastbpf.asm.check.stack import LOST, Stack
 from fastbpf.asm.check.values import ANYTHING, Leaf, Pointer, Released, Term, Unset, any_number, vague
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastbpf.asm.check.conditions import Condition
     from fastbpf.asm.check.values import Origin, Value
 
 _NOTHING: Final = Unset()
@@ -37,15 +37,15 @@ class Past:
 
 
 class State:
-    """A path so far. It is certain where `chosen`, with the defaults of the rest, makes every condition hold."""
+    """A path so far. It is certain where `chosen`, with the defaults of the rest, makes all hold that is `known`."""
 
-    __slots__ = ("certain", "chosen", "conditions", "frames", "length", "past", "records", "registers", "slot")
+    __slots__ = ("certain", "chosen", "frames", "known", "length", "past", "records", "registers", "slot")
 
     def __init__(self, slot: int, registers: dict[int, Value], *, certain: bool) -> None:
         self.slot = slot
         self.frames: list[Frame] = []
         self.registers: list[Value] = []
-        self.conditions: tuple[Condition, ...] = ()
+        self.known = NOTHING
         self.chosen: dict[Leaf, int] = {}
         # ring-buffer records to give back
         self.records: tuple[Origin, ...] = ()
@@ -82,7 +82,7 @@ class State:
         other.slot = self.slot
         other.frames = [Frame(frame.registers.copy(), frame.stack.copy(), frame.back) for frame in self.frames]
         other.registers = other.frames[-1].registers
-        other.conditions = self.conditions
+        other.known = self.known
         other.chosen = self.chosen
         other.records = self.records
         other.certain = self.certain
@@ -125,7 +125,7 @@ class State:
     def weaken(self) -> None:
         """Forgets all numbers: one such state stands for many, none of which is certain."""
         self.doubt()
-        self.conditions = ()
+        self.known = NOTHING
         for frame in self.frames:
             registers = frame.registers
             for number in range(10):
@@ -146,24 +146,16 @@ class State:
             told.append(_told(self.length, names))
         told.extend([_told_origin(record, names) for record in self.records])
         # what is known of numbers that are gone says nothing about the rest
-        live = {name for name in names if type(name) is Leaf}
-        left, kept = list(self.conditions), []
-        while left:
-            related = [condition for condition in left if not live.isdisjoint(condition.leaves)]
-            if not related:
-                break
-            kept += related
-            live.update(*[condition.leaves for condition in related])
-            left = [condition for condition in left if live.isdisjoint(condition.leaves)]
-        if len(kept) < len(self.conditions):
-            self.conditions = tuple(kept)
-            self.chosen = {leaf: value for leaf, value in self.chosen.items() if leaf in live}
-        known = [
-            (condition.comparison, condition.bits, _told(condition.left, names), _told(condition.right, names), wanted)
-            for condition in kept
-            for wanted in (condition.wanted,)
-        ]
-        return (*told, frozenset(known))
+        known = self.known.about({name for name in names if isinstance(name, Leaf)})
+        if known is not self.known:
+            self.known = known
+            live = {leaf for number, _ in known.ranges for leaf in number.leaves}.union(
+                *[old.leaves for old in known.others]
+            )
+            self.chosen = {leaf: value for leaf, value in self.chosen.items() if leaf in live or leaf in names}
+        held: list[object] = [(_told(number, names), bits, values) for (number, bits), values in known.ranges.items()]
+        held += [(*old[:2], _told(old.left, names), _told(old.right, names), old.wanted) for old in known.others]
+        return (*told, frozenset(held))
 
 
 def _anywhere(value: Pointer) -> Pointer:

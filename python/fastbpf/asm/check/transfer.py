@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastbpf.asm import opcode as op
 from fastbpf.asm.check.arithmetic import M32, M64, NAMES
+from fastbpf.asm.check.availability import OLDEST
 from fastbpf.asm.check.values import ANYTHING, NUMBERS, Pointer, combine, truncate, vague
 from fastbpf.asm.operands import REGISTERS
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from fastbpf.asm.check.walk import Walk
     from fastbpf.asm.instruction import Instruction
 
+_ADDRESSES: Final = {"stack", "ctx", "value", "record", "packet", "packet_end"}
+_NO_RECORDS: Final = (5, 17)
 _SIGNED: Final = {"div": "sdiv", "mod": "smod"}
 
 
@@ -108,12 +111,16 @@ def _address(walk: Walk, state: State, insn: Instruction, left: Value, right: Va
         both = type(left) is Pointer and type(right) is Pointer
         return vague() if both and operation == op.SUB and bits == 64 else ANYTHING
     if operation not in {op.ADD, op.SUB}:
+        if left.kind in _ADDRESSES:
+            text = f"{REGISTERS[insn.dst]} holds an address, with which {insn!r} cannot count: add and sub can"
+            walk.report(state, "address", text)
         return ANYTHING
     if left.null != "no":
-        if right != 0:
-            name = REGISTERS[insn.dst]
-            text = f"{name} may be NULL here, and the kernel counts from no such address; {test_first(name)}"
-            walk.report(state, "null", text, everywhere=False)
+        name = REGISTERS[insn.dst]
+        text = f"{name} may be NULL here, and the kernel counts from no such address; {test_first(name)}"
+        # some kernels before 5.17 count from a record
+        certain = left.kind == "value" or (left.kind == "record" and (walk.kernel or OLDEST) >= _NO_RECORDS)
+        walk.report(state, "null", text, everywhere=certain and left.null == "yes" and right != 0)
         return left
     off = combine("add" if operation == op.ADD else "sub", 64, left.off, right)
     return Pointer(left.kind, left.what, off, "no", left.origin)

@@ -26,9 +26,11 @@ class Leaf:
     `top` is the largest that it can have at all.
     """
 
-    __slots__ = ("leaves", "sure", "top", "weight")
+    __slots__ = ("leaves", "made", "sure", "top", "weight")
 
     def __init__(self, top: int, sure: tuple[int, int] | None) -> None:
+        # what operations have made of it
+        self.made: dict[tuple[object, ...], Unknown] = {}
         self.top = top
         self.sure = sure
         self.leaves: frozenset[Leaf] = frozenset((self,))
@@ -38,7 +40,7 @@ class Leaf:
 class Term:
     """An operation on numbers of which at least one is unknown."""
 
-    __slots__ = ("bits", "leaves", "left", "operation", "right", "sure", "top", "weight")
+    __slots__ = ("bits", "leaves", "left", "made", "operation", "right", "sure", "top", "weight")
 
     def __init__(self, operation: str, bits: int, left: Number, right: Number, top: int) -> None:
         self.operation = operation
@@ -48,7 +50,8 @@ class Term:
         self.top = top
         self.leaves: frozenset[Leaf] = leaves(left) | leaves(right)
         self.sure = all(leaf.sure for leaf in self.leaves)
-        self.weight = _weight(left) + _weight(right) + 1
+        self.weight = weigh(left, right) + 1
+        self.made: dict[tuple[object, ...], Unknown] = {}
 
 
 class Origin:
@@ -146,10 +149,15 @@ def combine(operation: str, bits: int, left: Number, right: Number) -> Number:
         ):
             # two steps with known numbers are one
             return combine(operation, bits, left.left, compute(operation, bits, left.right, right))
-    top = _top(operation, M64 if bits == 64 else M32, left, right)
-    if _weight(left) + _weight(right) >= _HEAVIEST:
-        return vague(top)
-    return Term(operation, bits, left, right, top)
+    # the same operation on the same numbers gives the same one again
+    made = right.made if isinstance(left, int) else left.made  # type: ignore[union-attr]
+    step = (operation, bits, left if isinstance(left, int) else None, right)
+    found = made.get(step)
+    if found is None:
+        top = _top(operation, M64 if bits == 64 else M32, left, right)
+        heavy = weigh(left, right) >= _HEAVIEST
+        found = made[step] = vague(top) if heavy else Term(operation, bits, left, right, top)
+    return found
 
 
 def truncate(value: Number, bits: int) -> Number:
@@ -189,8 +197,9 @@ def leaves(value: Number) -> frozenset[Leaf]:
     return _NONE if isinstance(value, int) else value.leaves
 
 
-def _weight(value: Number) -> int:
-    return 0 if isinstance(value, int) else value.weight
+def weigh(*values: Number) -> int:
+    """Of how many unknown numbers and operations on them they are made."""
+    return sum([0 if isinstance(value, int) else value.weight for value in values])
 
 
 def _top(operation: str, mask: int, left: Number, right: Number) -> int:

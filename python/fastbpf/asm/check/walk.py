@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 OPEN_ENDED: Final = frozenset({"ext", "struct_ops", "lsm"})
 
 
+# What is spent on a program; what is left then is not looked at.
+_EFFORT: Final = 1_000_000
+
+
 class Walk:
     """One check of one program."""
 
@@ -31,8 +35,18 @@ class Walk:
         self.prog_type = prog_type
         self.kernel = kernel
         self.access = access
+        self._spent = 0
         self._maps: dict[int, MapFacts] = {}
         self._found: dict[tuple[int, str], tuple[bool, str]] = {}
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether this program has taken all the time that it gets."""
+        return self._spent >= _EFFORT
+
+    def spend(self, effort: int) -> None:
+        """Counts what is done, in units that take roughly a microsecond."""
+        self._spent += effort
 
     def report(self, state: State, kind: str, message: str, *, everywhere: bool = True) -> None:
         """Notes a mistake: an error where the path is certain and kernels refuse it `everywhere`."""
