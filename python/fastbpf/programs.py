@@ -164,7 +164,7 @@ class ProgramSpec:
         if any(found.severity == "error" for found in findings):
             raise CheckError(findings)
         # What only older kernels refuse is no news here. What this one should lack is: it may have it all the same.
-        for found in self.code.check(self.type, KernelVersion.running()):
+        for found in self.code.check(self.type, max(KernelVersion.running(), KernelVersion(5, 10))):
             warnings.warn(f"{found.source or f'slot {found.slot}'}: {found.message}", stacklevel=3)
 
     def _load_native(self, instructions: bytes, *, stats: bool) -> _native.Program:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import fastbpf as fb
 from fastbpf.asm import *
 from fastbpf.asm.check import Finding
 from fastbpf.asm.check.availability import since
+from fastbpf.blocks.time import now
 
 HASH = fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=8, name="counts")
 ARRAY = fb.MapSpec("array", value=fb.u64, max_entries=4, name="slots")
@@ -193,6 +193,15 @@ def stack_bytes_never_written():
     return [
         stw(fp, -8, 1),
         ldxdw(r0, fp, -8),  # warning: fp - 4 is read before anything was written there, which kernels before 6.3 refuse
+        exit_(),
+    ]
+
+
+@program("xdp")
+def a_register_after_a_block():
+    return [
+        now(r6),
+        mov(r0, r1),  # error: r1 is read after time.now at test_check.py:
         exit_(),
     ]
 
@@ -974,14 +983,12 @@ def test_unknown_types_and_kernels_are_refused() -> None:
     assert code.check("xdp", kernel=(6, 1)) == code.check("xdp", kernel=0x060100) == ()
 
 
-def test_large_programs_take_seconds_at_most() -> None:
+def test_more_paths_than_can_be_followed() -> None:
     # as many paths as there are subsets of the tests, if they were all followed
     tests = [[jset(r6, 1 << bit, f"l{bit}"), add(r7, 1), label(f"l{bit}")] for bit in range(24)]
     block = [call.get_prandom_u32(), jgt(r0, 9, "over"), stxdw(fp, -8, r0), label("over")]
     code = assemble(ldxw(r6, r1, 12), mov(r7, 0), tests, [piece(block) for _ in range(1000)], mov(r0, r9), exit_())
-    start = time.perf_counter()
     findings = code.check("xdp")
-    assert time.perf_counter() - start < 10
     assert {finding.severity for finding in findings} <= {"error", "warning"}
 
 
@@ -997,15 +1004,12 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
-@pytest.mark.parametrize(("count", "seconds"), [(400, 0.6), (4000, 6)])  # twice of what a busy machine takes
-def test_many_comparisons_of_one_number(order, count: int, seconds: float) -> None:
-    tests = [jeq(r2, order(number), "out") for number in range(count)]
+def test_many_comparisons_of_one_number(order) -> None:
+    tests = [jeq(r2, order(number), "out") for number in range(4000)]
     wrong = mov(r3, r9)
     code = assemble(ldxw(r2, r1, 12), tests, wrong, label("out"), mov(r0, 0), exit_())
-    start = time.perf_counter()
     findings = code.check("xdp")
-    assert time.perf_counter() - start < seconds
-    # and the way through all of them is found
+    # the way through all of them is found before the budget is spent
     assert [(finding.severity, finding.instruction) for finding in findings] == [("error", wrong)]
 
 
@@ -1020,11 +1024,10 @@ def test_many_comparisons_of_one_number(order, count: int, seconds: float) -> No
     ],
     ids=["bits", "terms", "joins", "loads", "sums"],
 )
-def test_no_program_takes_long(step) -> None:
+def test_programs_that_spend_the_budget(step) -> None:
     code = assemble(ldxw(r2, r1, 12), mov(r7, 0), [step(i) for i in range(2000)], label("out"), mov(r0, 0), exit_())
-    start = time.perf_counter()
-    code.check("xdp")
-    assert time.perf_counter() - start < 10
+    # the budget ends it, and nothing is found that is not there
+    assert {finding.severity for finding in code.check("xdp")} <= {"warning"}
 
 
 def test_comparisons_leave_what_they_leave() -> None:

@@ -305,17 +305,13 @@ def test_comparison_with_a_kernels_list():
 # -- costs and the way it is written -----------------------------------------------------------------------------------
 
 
-def test_importing_takes_little():
-    """Under 20 ms; and nothing native, no pyarrow, though somebody asks the registry."""
+def test_asking_loads_nothing_native():
     script = (
-        "import time; begun = time.perf_counter(); import fastbpf.helpers as h; print(time.perf_counter() - begun); "
-        "h.all(), h.stats(); import sys; print(*{'fastbpf._native', 'pyarrow'} & sys.modules.keys())"
+        "import fastbpf.helpers as h, sys; h.all(), h.stats(); "
+        "print(*{'fastbpf._native', 'pyarrow'} & sys.modules.keys())"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True) for _ in range(5)
-    ]
-    assert min(float(done.stdout.split()[0]) for done in runs) < 0.02
-    assert {len(done.stdout.split()) for done in runs} == {1}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_all_public_names_are_there():

@@ -25,6 +25,8 @@ class Graph:
         self.instructions: list[Instruction | None] = [None] * len(code)
         for slot, insn in code.placed():
             self.instructions[slot] = insn
+        #: the pieces that it was assembled with, and their slots
+        self.pieces = code.pieces
         #: where callbacks begin
         self.callbacks: set[int] = set()
         entries = {0}

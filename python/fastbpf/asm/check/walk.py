@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastbpf.asm.check.finding import Finding
 from fastbpf.asm.check.maps import MapFacts
@@ -68,7 +68,7 @@ class Walk:
         """What a register holds; it must have been set."""
         value = state.registers[number]
         if type(value) is Unset:
-            self.report(state, f"unset {number}", self._unset(number, value))
+            self.report(state, f"unset {number}", self._unset(state.slot, number, value))
             # said once
             state.registers[number] = ANYTHING
             return ANYTHING
@@ -91,16 +91,27 @@ class Walk:
             self._maps[id(insn.map)] = MapFacts(insn.map)
         return self._maps[id(insn.map)]
 
-    def _unset(self, number: int, value: Unset) -> str:
+    def _unset(self, slot: int, number: int, value: Unset) -> str:
         name = REGISTERS[number]
         if value.by is None:
             return f"{name} is read before anything was written to it; set it on every path that leads here"
+        if block := self._block(value.by, slot):
+            clobbered = ", ".join(map(repr, block.clobbers))
+            where = f" at {block.source}" if block.source else ""
+            return f"{name} is read after {block.name}{where}, which clobbers {clobbered}; keep it in another before"
         call = self.graph.at(value.by)
         if number == 0:
             return f"{name} is read after {called(call)}, which gives no result; set it first"
         return (
             f"{name} is read after {called(call)}, which leaves r1 to r5 undefined; keep it in r6 to r9 before the call"
         )
+
+    # The outermost building block that has one slot and not the other: what its user sees of it.
+    def _block(self, inside: int, outside: int) -> Any:
+        for first, end, piece in self.graph.pieces:
+            if first <= inside < end and not first <= outside < end and hasattr(piece, "clobbers"):
+                return piece
+        return None
 
 
 def called(insn: Instruction) -> str:
