@@ -34,7 +34,7 @@ def helpers(
     probe: bool,
     as_json: bool,
 ) -> None:
-    """List the kernel's helper functions, or describe the one called NAME.
+    """List the kernel's helper functions, or describe the one called NAME, or of that number.
 
     A line a helper: number, name, first kernel, category, GPL, capability, signature; on a terminal what it does.
 
@@ -53,13 +53,15 @@ def helpers(
         raise Refused("--probe asks the kernel about a program type; give it with --for")
     with refusing():
         if name is not None:
-            print(_json(registry.get(name)) if as_json else registry.describe(name))
+            one = _named(name)
+            print(_json(one) if as_json else registry.describe(one.id))
             return
         found = registry.all() if category is None else registry.by_category(category)
         if since is not None:
             newer = set(registry.since(since))
             found = tuple(one for one in found if one in newer)
         if prog_type is not None and not probe:
+            _warn_of(prog_type)
             found = tuple(one for one in found if one.allows(prog_type))
     probed = registry.probe(prog_type) if probe and prog_type is not None else None
     if as_json:
@@ -67,6 +69,32 @@ def helpers(
             print(_json(one, probed))
         return
     _show([_line(one, probed) for one in found])
+
+
+# The library's refusals end in what to do in Python.
+def _named(name: str) -> Helper:
+    from fastbpf.helpers import HelperError, all, get
+    from fastbpf.helpers.registry import nearest_helpers
+
+    number = int(name) if name.isdecimal() else None
+    try:
+        return get(name if number is None else number)
+    except HelperError:
+        if number is not None:
+            raise Refused(f"there is no helper {number}: the kernel has 1 to {all()[-1].id}") from None
+        near = nearest_helpers(name.removeprefix("bpf_")) or "`fastbpf helpers | grep WORD` finds them"
+        raise Refused(f"there is no helper {name}; {near}") from None
+
+
+# Of types whose list the table cannot know, or not all of it.
+def _warn_of(prog_type: str) -> None:
+    from fastbpf.helpers import all
+    from fastbpf.helpers.probing import check_type
+
+    check_type(prog_type)
+    if any(one.allows(prog_type) is None for one in all()):
+        said = f"this list is a lower bound: programs of type {prog_type} may be allowed more"
+        print(f"fastbpf: {said}; --probe asks the running kernel", file=sys.stderr)
 
 
 def _json(one: Helper, probed: Probed | None = None) -> str:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 # What a program may be, how it is called, what it takes.
 _SIGNATURE = re.compile(r"([^()]*[\s*])(\w+)\s*\(([^()]*)\)\s*;?")
+# A type, or one with a name: words, and stars behind the first.
+_WORDS = re.compile(r"[A-Za-z_]\w*(?:[\s*]+[A-Za-z_]\w*)*[\s*]*", re.ASCII)
+# What is no type yet, and what is no name.
+_BEFORE_TYPES = {"const", "volatile", "struct", "union", "enum"}
+_C_WORDS = {*_BEFORE_TYPES, "void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "restrict"}
 _CAPABILITY = re.compile(r"CAP_[A-Z_]+")
 _MOST = 5  # registers r1 to r5
 
@@ -45,7 +50,8 @@ class Helper(_Fields):
     Args:
         id: the number in the call instruction.
         name: with or without `bpf_`; kept without.
-        signature: in C, with the names of the arguments: `"u64 bpf_clock(u32 which)"`.
+        signature: in C, with the names of the arguments: `"u64 bpf_clock(u32 which)"`. Those without are called arg1,
+            arg2 and so on, by place. Arrays are written as the pointers that they are.
         min_kernel: the first kernel that has it, in any form that `KernelVersion.of` reads. A program type may have
             got it later: what the running kernel allows, `probe` tells.
         prog_types: the program types that may call it, or "all". For the kernel's helpers some kernel and some attach
@@ -83,14 +89,22 @@ class Helper(_Fields):
         lockdown: str | None = None,
     ) -> Self:
         """Checks and reads the fields."""
-        plain = str(name).removeprefix("bpf_")
+        plain = name.removeprefix("bpf_") if _is_text(name) else ""
         if not re.fullmatch(r"[A-Za-z_]\w*", plain, re.ASCII):
             raise HelperError(f"{name!r} cannot be a helper's name: write it as in C, ktime_get_ns or bpf_ktime_get_ns")
         if not _is_id(id):
             raise HelperError(f"{plain}: {id!r} cannot be a helper's id: the call instruction takes 1 to 2147483647")
-        if capability is not None and not _CAPABILITY.fullmatch(capability):
+        if not _is_text(category) or not category.strip():
+            raise HelperError(f'{plain}: {category!r} is no category: give a word, such as "time"')
+        if not _is_text(description):
+            raise HelperError(f"{plain}: {description!r} is no description: give a text")
+        if not isinstance(gpl_only, bool):
+            raise HelperError(f"{plain}: gpl_only is True or False, not {gpl_only!r}")
+        if capability is not None and not (_is_text(capability) and _CAPABILITY.fullmatch(capability)):
             raise HelperError(f"{plain}: {capability!r} is no capability: write it as CAP_PERFMON, or None")
-        if lockdown not in {None, "integrity", "confidentiality"}:
+        if config is not None and not _is_text(config):
+            raise HelperError(f'{plain}: {config!r} is no option of the kernel: write it as "BPF_EVENTS", or None')
+        if lockdown not in (None, "integrity", "confidentiality"):  # a list is in no set
             raise HelperError(f'{plain}: {lockdown!r} is no lockdown mode: "integrity", "confidentiality" or None')
         return super().__new__(
             cls,
@@ -134,8 +148,11 @@ class Helper(_Fields):
 
     @property
     def parameters(self) -> tuple[tuple[str, str], ...]:
-        """Its parameters: C type and name each. `("...", "")` is as many more as there are registers."""
-        return tuple(_split(one) for one in self._parts()[1])
+        """Its parameters: C type and name each. `("...", "")` is as many more as there are registers.
+
+        One that the signature does not name is called by its place, `arg1` to `arg5`.
+        """
+        return tuple(_split(one, place) for place, one in enumerate(self._parts()[1], 1))
 
     def _parts(self) -> tuple[str, tuple[str, ...]]:
         found = _SIGNATURE.fullmatch(self.signature)
@@ -165,6 +182,10 @@ def _is_id(value: object) -> bool:
     return isinstance(value, int) and 0 < value < 1 << 31
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
 def _written(known: Prototype) -> str:
     arguments = [_declared(one.type, one.name) for one in known.parameters] + ["..."] * known.variadic
     return f"{_declared(known.returns, f'bpf_{known.name}')}({', '.join(arguments) or 'void'})"
@@ -175,24 +196,52 @@ def _declared(kind: str, name: str) -> str:
     return f"{kind}{name}" if kind.endswith("*") else f"{kind} {name}"
 
 
-def _split(argument: str) -> tuple[str, str]:
+def _split(argument: str, place: int) -> tuple[str, str]:
+    if argument == "...":
+        return argument, ""
     name = re.split(r"[\s*]", argument)[-1]
-    return argument.removesuffix(name).strip() or argument, name if name != argument else ""
+    kind = argument.removesuffix(name).strip()
+    if not name or name in _C_WORDS or _BEFORE_TYPES.issuperset(kind.split()):
+        return argument, f"arg{place}"
+    return kind, name
 
 
 def _checked(signature: str, name: str) -> str:
-    found = _SIGNATURE.fullmatch(signature.strip())
-    if not found or found[2].removeprefix("bpf_") != name:
+    found = _SIGNATURE.fullmatch(signature.strip()) if _is_text(signature) else None
+    if not found or found[2].removeprefix("bpf_") != name or not _WORDS.fullmatch(found[1].strip()):
         raise HelperError(f'{name}: {signature!r} is not its signature: write it in C, "long bpf_{name}(void *ctx)"')
     if found[3].count(",") >= _MOST:
         raise HelperError(f"{name}: {signature!r} has more than {_MOST} parameters: there are only registers r1 to r5")
+    _check_parameters(found[3].strip(), name)
     return " ".join(signature.strip().rstrip(";").split())
+
+
+def _check_parameters(text: str, name: str) -> None:
+    if text in {"", "void"}:
+        return
+    written = [one.strip() for one in text.split(",")]
+    names = []
+    if written[-1] == "...":
+        names.append("more")  # which call.NAME takes them as
+        written.pop()
+    for place, one in enumerate(written, 1):
+        kind, parameter = _split(one, place)
+        if not _WORDS.fullmatch(one) or kind == "void":
+            raise HelperError(
+                f"{name}: {one!r} is no parameter: write type and name, as in u32 flags, and u32 *list for an array"
+            )
+        if parameter.removesuffix("_") in names:  # call.NAME(from_=...) gives the parameter from
+            raise HelperError(f"{name}: two parameters are called {parameter} in ({text}): give each its own name")
+        names.append(parameter.removesuffix("_"))
 
 
 def _program_types(types: Iterable[str] | str, name: str) -> frozenset[str]:
     if types == "all":
         return frozenset(PROGRAM_TYPES)
-    chosen = frozenset([types] if isinstance(types, str) else types)
+    try:
+        chosen = frozenset([types] if isinstance(types, str) else types)
+    except TypeError:
+        raise HelperError(f'{name}: {types!r} are no program types; give some, such as {{"xdp"}}, or "all"') from None
     if not chosen:
         raise HelperError(f'{name}: no program type may call it; give some, such as {{"xdp"}}, or "all"')
     for one in sorted(chosen.difference(PROGRAM_TYPES), key=str):

@@ -120,7 +120,9 @@ def probe(prog_type: str, attach_type: str | None = None) -> Probed:
     It takes the privileges that loading such a program takes. Nothing is attached, and nothing stays loaded. Sources:
     bpf(2), BPF_PROG_LOAD; kernel/bpf/verifier.c, check_helper_call.
     """
-    _check(prog_type, attach_type)
+    check_type(prog_type)
+    if attach_type is not None and attach_type not in ATTACH_TYPES:
+        raise HelperError(f"{attach_type!r} is no attach type; {nearest(attach_type, ATTACH_TYPES)}")
     known = all()
     verdicts: dict[int, Verdict] = {}
     heard: dict[int, str] = {}
@@ -139,15 +141,14 @@ def probe(prog_type: str, attach_type: str | None = None) -> Probed:
     return Probed(prog_type, attach_type, found)
 
 
-def _check(prog_type: str, attach_type: str | None) -> None:
+def check_type(prog_type: str) -> None:
+    """Raises `HelperError` for a type that does not exist, and for ext, which has no helpers of its own."""
     if prog_type not in PROGRAM_TYPES:
         raise HelperError(f"{prog_type!r} is no program type; {nearest(prog_type, PROGRAM_TYPES)}")
     if prog_type == "ext":
         raise HelperError(
             "a program of type ext may call what the one may call that it replaces: probe that one's type"
         )
-    if attach_type is not None and attach_type not in ATTACH_TYPES:
-        raise HelperError(f"{attach_type!r} is no attach type; {nearest(attach_type, ATTACH_TYPES)}")
 
 
 # The hooks for which a program that calls nothing loads, and the names of those that the kernel forbids.

@@ -82,17 +82,18 @@ def get(helper: str | int) -> Helper:
         return _kernels(number)
     if name in _own:
         return _own[name]
-    raise HelperError(f"there is no helper {helper}; {_near(name)}")
+    near = nearest_helpers(name) or "helpers.search(text) finds them by what they do"
+    raise HelperError(f"there is no helper {helper}; {near}")
 
 
-# The nearest names: by letters, then those that hold the word.
-def _near(name: str) -> str:
+def nearest_helpers(name: str) -> str:
+    """The end of a refusal: the nearest names by letters, then those that hold the word, or nothing."""
     names = [*_numbers(), *_own]
     said = nearest(name, names)
     if said.startswith("the nearest"):
         return said
     holding = [one for one in names if name and name in one][:5]
-    return f"the nearest: {', '.join(holding)}" if holding else "helpers.search(text) finds them by what they do"
+    return f"the nearest: {', '.join(holding)}" if holding else ""
 
 
 def categories() -> tuple[str, ...]:
@@ -194,6 +195,7 @@ def register(helper: Helper) -> Helper:
     """
     if not isinstance(helper, Helper):
         raise HelperError(f"{helper!r} is no Helper; make one: helpers.Helper(300, ...)")
+    helper = Helper(*helper)  # _replace checks nothing
     for one in all():
         if helper.name == one.name:
             raise HelperError(f"there is a helper {one.name} already, number {one.id}; {_remedy(one)}")

@@ -45,7 +45,7 @@ def test_choosing():
 
 
 def test_one_by_name():
-    for name in ("map_lookup_elem", "bpf_map_lookup_elem"):
+    for name in ("map_lookup_elem", "bpf_map_lookup_elem", "1"):
         done = run(name)
         assert (done.returncode, done.stdout) == (0, helpers.describe("map_lookup_elem") + "\n")
 
@@ -56,12 +56,32 @@ def test_json_is_an_object_a_line():
     assert told[0]["min_kernel"] == "3.19"
     assert set(told[0]["prog_types"]) == helpers.get(1).prog_types
     assert json.loads(run("loop", "--json").stdout)["signature"] == helpers.get("loop").signature
+    assert json.loads(run("5", "--json").stdout)["name"] == "ktime_get_ns"
+
+
+# What programs of these types may call hangs on what they are attached to.
+@pytest.mark.parametrize("prog_type", ["lsm", "tracing", "struct_ops"])
+def test_a_list_that_is_a_lower_bound_says_so(prog_type):
+    done = run("--for", prog_type)
+    assert [line.split()[1] for line in done.stdout.splitlines()] == [one.name for one in helpers.available(prog_type)]
+    assert done.returncode == 0
+    assert done.stderr == (
+        f"fastbpf: this list is a lower bound: programs of type {prog_type} may be allowed more; "
+        "--probe asks the running kernel\n"
+    )
+    assert run("--for", "xdp").stderr == ""
 
 
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         (["map_lookup_elm"], "there is no helper map_lookup_elm; the nearest: map_lookup_elem"),
+        (["qqqqqqqq"], "there is no helper qqqqqqqq; `fastbpf helpers | grep WORD` finds them\n"),
+        (["0"], "there is no helper 0: the kernel has 1 to 211\n"),
+        (["212"], "there is no helper 212: the kernel has 1 to 211\n"),
+        (["--for", "ext"], "a program of type ext may call what the one may call that it replaces"),
+        (["--for", "ext", "--json"], "a program of type ext may call what the one may call that it replaces"),
+        (["--for", "xpd", "--since", "99.0"], "'xpd' is no program type; the nearest: xdp"),
         (["--category", "mop"], "there is no category 'mop'; the nearest: map"),
         (["--for", "xpd"], "'xpd' is no program type; the nearest: xdp"),
         (["--since", "new"], "'new' is no kernel version"),

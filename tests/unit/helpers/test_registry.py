@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import pickle
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -253,20 +255,84 @@ GOOD = {
         ("id", "300", "'300' cannot be a helper's id"),
         ("name", "ktime-get-ns", "write it as in C"),
         ("name", "", "write it as in C"),
+        ("name", None, "None cannot be a helper's name"),
         ("signature", "u64 bpf_other(void)", "is not its signature"),
         ("signature", "clock", "is not its signature"),
+        ("signature", None, "None is not its signature"),
+        ("signature", "3, 4 bpf_clock(void)", "is not its signature"),
+        ("signature", "u64 bpf_clock(u32 a[4])", r"'u32 a\[4\]' is no parameter: .*u32 \*list for an array"),
+        ("signature", "u64 bpf_clock(u32 a,)", "'' is no parameter"),
+        ("signature", "u64 bpf_clock(u32 3)", "'u32 3' is no parameter"),
+        ("signature", "u64 bpf_clock(void, u32 a)", "'void' is no parameter"),
+        ("signature", "u64 bpf_clock(void a)", "'void a' is no parameter"),
+        ("signature", "u64 bpf_clock(..., u32 a)", "'...' is no parameter"),
+        ("signature", "u64 bpf_clock(u32 a, u64 a)", r"two parameters are called a in \(u32 a, u64 a\)"),
+        ("signature", "u64 bpf_clock(u32 class, u32 class_)", "two parameters are called class_"),
+        ("signature", "u64 bpf_clock(u32 arg2, u32)", "two parameters are called arg2"),
+        ("signature", "u64 bpf_clock(u32 more, ...)", "two parameters are called more"),
         ("signature", "int bpf_clock(int a, int b, int c, int d, int e, int f)", "more than 5 parameters"),
         ("min_kernel", "new", "is no kernel version"),
         ("prog_types", {"xpd"}, "'xpd' is no program type; the nearest: xdp"),
         ("prog_types", (), "no program type may call it"),
+        ("prog_types", None, "None are no program types"),
+        ("prog_types", 6, "6 are no program types"),
+        ("prog_types", [["xdp"]], r"\[\['xdp'\]\] are no program types"),
+        ("prog_types", {None}, "None is no program type"),
+        ("category", None, "None is no category"),
+        ("category", 5, "5 is no category"),
+        ("category", "", "'' is no category"),
+        ("category", " ", "' ' is no category"),
+        ("description", None, "None is no description"),
+        ("gpl_only", None, "gpl_only is True or False, not None"),
+        ("gpl_only", "no", "gpl_only is True or False, not 'no'"),
+        ("config", 5, "5 is no option of the kernel"),
         ("capability", "root", "write it as CAP_PERFMON"),
+        ("capability", 39, "39 is no capability"),
+        ("lockdown", ["integrity"], "is no lockdown mode"),
         ("lockdown", "strict", "is no lockdown mode"),
     ],
 )
 def test_fields_that_no_helper_can_have(field, value, said):
     assert Helper(**GOOD).name == "clock"
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=said) as refused:
         Helper(**GOOD | {field: value})
+    assert isinstance(refused.value, HelperError) or field == "min_kernel"
+    with pytest.raises(ValueError, match=said):
+        helpers.register(Helper(**GOOD)._replace(**{field: value}))
+    assert len(helpers.all()) == 211
+
+
+@pytest.mark.parametrize(
+    ("parameters", "shown"),
+    [
+        ("", "()"),
+        ("void", "()"),
+        ("u32", "(arg1)"),
+        ("void *, unsigned int, const struct foo, u32 const", "(arg1, arg2, arg3, arg4)"),
+        ("const char *fmt, u32 class, struct foo *, unsigned long flags", "(fmt, class_, arg3, flags)"),
+        ("const char *fmt, u32 size, ...", "(fmt, size, *more)"),
+        ("...", "(*more)"),
+        ("void **list, u32 *const restrict place", "(list, place)"),
+    ],
+)
+def test_every_signature_that_is_taken_can_be_shown(parameters, shown):
+    helpers.register(Helper(**GOOD | {"signature": f"u64 bpf_clock({parameters})"}))
+    try:
+        assert str(inspect.signature(call.clock)) == shown
+        assert f"u64 bpf_clock({parameters})" in pydoc.render_doc(call.clock, renderer=pydoc.plaintext)
+        assert f"u64 bpf_clock({parameters})" in helpers.describe("clock")
+        assert "time" in helpers.categories()
+        assert helpers.stats().custom == 1
+    finally:
+        helpers.unregister("clock")
+
+
+def test_parameters_without_a_name_are_given_by_place():
+    helpers.register(Helper(**GOOD | {"signature": "u64 bpf_clock(void *, u32 which)"}))
+    try:
+        assert call.clock(which=7, arg1=0) == call.clock(0, 7)
+    finally:
+        helpers.unregister("clock")
 
 
 def test_a_helper_does_not_change():
@@ -278,7 +344,7 @@ def test_a_helper_does_not_change():
     assert (one.returns, one.parameters) == ("__u64", (("__u32", "which"),))
     assert Helper(**GOOD | {"signature": "struct a *bpf_clock(const struct b  *c , int);"}).parameters == (
         ("const struct b *", "c"),
-        ("int", ""),
+        ("int", "arg2"),
     )
 
 
