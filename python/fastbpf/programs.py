@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from fastbpf.asm import Code, assemble
-from fastbpf.asm.rodata import ReadOnly
+from fastbpf.asm.rodata import ReadOnly, laid_out
 from fastbpf.errors import CheckError, KernelError, LayoutError, ProbeError, VerifierError
 from fastbpf.helpers.limits import lacks
 from fastbpf.kernel_version import KernelVersion
@@ -124,13 +124,7 @@ class ProgramSpec:
         with ExitStack() as made:
             live: dict[int, Map] = {}
             by_name: dict[str, Map] = dict(given)
-            constants: dict[ReadOnly, Map] = {}
-            for one in self.code.maps:
-                if isinstance(one, ReadOnly):
-                    if one not in constants:
-                        constants[one] = made.enter_context(read_only(one.content))
-                    live[id(one)] = constants[one]
-            named = cast("tuple[Map | MapSpec, ...]", [one for one in self.code.maps if id(one) not in live])
+            named = cast("list[Map | MapSpec]", [one for one in self.code.maps if not isinstance(one, ReadOnly)])
             for name in given.keys() - {one.spec.name if isinstance(one, Map) else one.name for one in named}:
                 raise LayoutError(f"the code names no map {name!r}")
             for one in named:
@@ -154,7 +148,13 @@ class ProgramSpec:
                     known = made.enter_context(one.create())
                     by_name[one.name or f"map{len(live)}"] = known
                 live[id(one)] = known
-            linked = self.code.link(lambda one: live[id(one)].fileno(), btf_id)
+            content, starts = laid_out(one for one in self.code.maps if isinstance(one, ReadOnly))
+            constants = made.enter_context(read_only(content)).fileno() if starts else -1
+
+            def place(one: object) -> int | tuple[int, int]:
+                return (constants, starts[one]) if isinstance(one, ReadOnly) else live[id(one)].fileno()
+
+            linked = self.code.link(place, btf_id)
             native = self._load_native(linked, stats=stats)
             owned = made.pop_all()
         return Program(self, native, by_name, owned)

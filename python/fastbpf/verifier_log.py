@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fastbpf.asm import opcode as op
+from fastbpf.asm.check.packets import MOVES_PACKET
 from fastbpf.asm.rodata import ReadOnly
 from fastbpf.asm.text.writer import write
 from fastbpf.errors import VerifierError
@@ -332,13 +333,8 @@ _CALLED: Final = tuple(f"R{number}" for number in range(6))
 # States that no call changes: numbers, and pointers to what nobody gives back.
 _STEADY: Final = re.compile(r"(?!.*ref_obj_id)P?(?:-?\d|scalar|inv|ctx|fp|map_ptr|map_value|map_key|func|arena)")
 _NUMBER: Final = re.compile(r"P?(?:-?\d|scalar|inv)")
-# Helpers that may move packets (net/core/filter.c, bpf_helper_changes_pkt_data; dynptr_write if its memory is one's).
-_MOVE_PACKETS: Final = """
-clone_redirect dynptr_write l3_csum_replace l4_csum_replace lwt_push_encap lwt_seg6_action lwt_seg6_adjust_srh
-lwt_seg6_store_bytes msg_pop_data msg_pull_data msg_push_data skb_adjust_room skb_change_head skb_change_proto
-skb_change_tail skb_pull_data skb_store_bytes skb_vlan_pop skb_vlan_push store_hdr_opt tail_call xdp_adjust_head
-xdp_adjust_meta xdp_adjust_tail
-"""
+# Helpers that may move packets: a newer kernel's tail_call too, and dynptr_write if its memory is one's.
+_MOVE_PACKETS: Final = MOVES_PACKET | {"tail_call", "dynptr_write"}
 # Helpers that give something back, and where they get it; a dynptr is in memory.
 _GIVE_BACK: Final = {
     **dict.fromkeys(("sk_release", "ringbuf_submit", "ringbuf_discard"), "R1"),
@@ -357,7 +353,7 @@ def _lost_in_call(call: str, known: dict[str, str]) -> Iterator[str]:
         yield from (register for register, state in known.items() if not _STEADY.match(state))
         return
     helper, gone = found[1], []
-    if helper in _MOVE_PACKETS.split():
+    if helper in _MOVE_PACKETS:
         gone.append(r"pkt|\w*mem")
     if helper in _CALL_BACK:
         gone.append(_NUMBER.pattern)

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 from tests.kernel.calls import events, groups, maps, memory, packets, sockets, text  # noqa: F401
@@ -199,13 +200,27 @@ def test_text_is_in_maps_that_nobody_can_change():
             bpftool("map", "show", "id", str(id)) for id in bpftool("prog", "show", "id", str(loaded.id))["map_ids"]
         ]
         constants = [one for one in maps if one["name"] == ".rodata"]
-        # "same" is one map; the others are "-42", "%d!", the key and the value
-        assert sorted(one["bytes_value"] for one in constants) == [4, 4, 4, 5, 8]
-        assert all((one["frozen"], one["flags"]) == (1, 1 << 7) for one in constants)  # BPF_F_RDONLY_PROG
+        # one map: "-42", "same", "%d!", the key and the value, each at a multiple of 8
+        assert [one["bytes_value"] for one in constants] == [8 + 8 + 8 + 8 + 8]
+        assert (constants[0]["frozen"], constants[0]["flags"]) == (1, 1 << 7)  # BPF_F_RDONLY_PROG
         assert loaded.test_run(PACKET).retval == 3
         assert list(loaded.maps) == ["parsed"]
         assert loaded.maps["parsed"][0] == (1 << 64) - 42
         assert loaded.maps["parsed"][1] == int.from_bytes(b"12345678", "little")
+
+
+def test_more_texts_than_a_program_may_have_maps():
+    texts = [f"text {number}" * (number % 5 + 1) for number in range(70)]
+    code = assemble(
+        mov(r6, 0),
+        # each is itself, and not the next one
+        [[call.strncmp(one, None, one), jne(r0, 0, "out"), add(r6, 1)] for one in texts],
+        [[call.strncmp(one, None, other), jeq(r0, 0, "out"), add(r6, 1)] for one, other in pairwise(texts)],
+        [label("out"), mov(r0, r6), exit_()],
+    )
+    with fb.ProgramSpec("socket_filter", code).load() as loaded:
+        assert loaded.test_run(PACKET).retval == 70 + 69
+        assert len(bpftool("prog", "show", "id", str(loaded.id))["map_ids"]) == 1
 
 
 def bpftool(*arguments):

@@ -867,6 +867,52 @@ def test_what_the_kernel_accepts_has_no_error(maps: list[RawMap]) -> None:
     assert counts["refused, error"] > refused / 2
 
 
+MOVERS = [
+    ("xdp", call.xdp_adjust_head(r6, 0)),
+    ("xdp", call.xdp_adjust_meta(r6, 0)),
+    ("xdp", call.xdp_adjust_tail(r6, 0)),
+    ("sched_cls", call.clone_redirect(r6, 1, 0)),
+    ("sched_cls", call.l3_csum_replace(r6, 24, 0, 1, 2)),
+    ("sched_cls", call.l4_csum_replace(r6, 36, 0, 1, 2)),
+    ("sched_cls", call.skb_adjust_room(r6, 0, 0, 0)),
+    ("sched_cls", call.skb_change_head(r6, 0, 0)),
+    ("sched_cls", call.skb_change_proto(r6, 0x86DD, 0)),
+    ("sched_cls", call.skb_change_tail(r6, 64, 0)),
+    ("sched_cls", call.skb_pull_data(r6, 14)),
+    ("sched_cls", call.skb_store_bytes(r6, 0, fp - 8, 1, 0)),
+    ("sched_cls", call.skb_vlan_pop(r6)),
+    ("sched_cls", call.skb_vlan_push(r6, 0x8100, 1)),
+    # they move nothing
+    ("xdp", call.ktime_get_ns()),
+    ("xdp", call.fib_lookup(r6, fp - 72, 64, 0)),
+    ("sched_cls", call.skb_load_bytes(r6, 0, fp - 8, 1)),
+    ("sched_cls", call.get_hash_recalc(r6)),
+    ("sched_cls", call.set_hash_invalid(r6)),
+    ("sched_cls", call.csum_update(r6, 0)),
+]
+
+
+@pytest.mark.parametrize(("prog_type", "moves"), MOVERS)
+@pytest.mark.parametrize("again", [False, True])
+def test_addresses_in_a_packet_that_a_helper_moves(prog_type: str, moves: object, again: bool) -> None:
+    start, end = (0, 4) if prog_type == "xdp" else (76, 80)
+
+    def look() -> list[object]:
+        return [
+            *(ldxw(r7, r6, start), ldxw(r8, r6, end)),
+            *(mov(r0, r7), add(r0, 14), jgt(r0, r8, "end"), stxdw(fp, -80, r7)),
+        ]
+
+    scratch = [stdw(fp, -8 * eight, 0) for eight in range(1, 10)]
+    uses = [mov(r9, r7), ldxb(r0, r9, 3), stb(r7, 2, 1), ldxdw(r4, fp, -80), ldxb(r0, r4, 0)]
+    code = assemble(
+        [mov(r6, r1), scratch, look(), moves, look() if again else [], uses], label("end"), mov(r0, 0), exit_()
+    )
+    errors = [found for found in code.check(prog_type) if found.severity == "error"]
+    assert bool(errors) == bool(accepted(code, prog_type)), accepted(code, prog_type, log=True)
+    assert all("pointed into the packet" in found.message for found in errors)
+
+
 @settings(max_examples=400, deadline=None)
 @given(seed=st.integers(0, (1 << 64) - 1), prog_type=st.sampled_from([*PROG_TYPES]))
 def test_any_program(maps: list[RawMap], seed: int, prog_type: str) -> None:

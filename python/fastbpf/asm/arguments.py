@@ -53,7 +53,19 @@ def fitting(parameters: Sequence[Parameter], arguments: Sequence[Argument]) -> l
         else:
             before = (parameters[place - 1], arguments[place - 1], fit[place - 1]) if place else None
             fit.append(_fit(parameters[place], argument, before))
+            if isinstance(argument, bytes) and parameters[place].kind in {"map_key", "map_value"}:
+                _check_length(parameters[place], argument, arguments[0])
     return fit
+
+
+# The kernel would not see it: behind these bytes stand others of the program.
+def _check_length(parameter: Parameter, argument: bytes, table: Argument) -> None:
+    from fastbpf.asm.check.maps import MapFacts
+
+    facts = MapFacts(table)
+    size = facts.key_size if parameter.kind == "map_key" else facts.value_size
+    if size is not None and len(argument) < size:
+        raise OperandError(f"{parameter.name} has {size} bytes in this map, not the {len(argument)} of {argument!r}")
 
 
 def _fit(parameter: Parameter, argument: Argument, before: tuple[Parameter, Argument, Argument] | None) -> Argument:

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from struct import pack_into
 
 from fastbpf.asm.instruction import Instruction
-from fastbpf.asm.opcode import WIDE
+from fastbpf.asm.opcode import PSEUDO_MAP_VALUE, WIDE
 from fastbpf.asm.refusal import show
 from fastbpf.asm.source import here
 from fastbpf.asm.value import Value, fill
@@ -108,22 +108,32 @@ class Code(Value):
         """Each instruction with the slot that it begins in."""
         return zip(self._begun(), self._instructions, strict=True)
 
-    def link(self, resolve: Callable[[object], int], symbol: Callable[[Instruction], int] | None = None) -> bytes:
+    def link(
+        self,
+        resolve: Callable[[object], int | tuple[int, int]],
+        symbol: Callable[[Instruction], int] | None = None,
+    ) -> bytes:
         """The code with the file descriptor of each map, and the BTF id of each kernel symbol, in its place.
 
-        `resolve` is called once for each of `maps`, `symbol` for each instruction that names a function or a variable
-        of the kernel. Raises AsmError when one gives no such number, or when `symbol` is needed and not given.
+        `resolve` is called once for each of `maps`, and gives a descriptor; where the object shares a map with others,
+        a descriptor and the byte of the map's value that the object begins at. `symbol` is called for each instruction
+        that names a function or a variable of the kernel. Raises AsmError when one gives no such number, or when
+        `symbol` is needed and not given.
         """
         linked = bytearray(self._bytes)
-        fds: dict[int, int] = {}
+        found: dict[int, int | tuple[int, int]] = {}
         for slot, insn in self.placed():
             number: int | None = None
             if insn.map is not None:
-                number = fds.get(id(insn.map))
-                if number is None:
-                    fds[id(insn.map)] = number = resolve(insn.map)
-                    if type(number) is not int or not 0 <= number < 1 << 31:
-                        raise refused(slot, insn, f"the map is not resolved: {show(number)} is not a file descriptor")
+                if id(insn.map) not in found:
+                    found[id(insn.map)] = resolve(insn.map)
+                place = found[id(insn.map)]
+                fd, start = place if isinstance(place, tuple) else (place, None)
+                number = fd
+                if type(number) is not int or not 0 <= number < 1 << 31:
+                    raise refused(slot, insn, f"the map is not resolved: {show(number)} is not a file descriptor")
+                if start is not None:
+                    pack_into("<i", linked, slot * 8 + 12, _placed_at(slot, insn, start))
             elif insn.label is not None:
                 number = symbol(insn) if symbol else None
                 if type(number) is not int or not 0 < number < 1 << 31:
@@ -188,6 +198,15 @@ class Code(Value):
 
     def __repr__(self) -> str:
         return f"<Code of {len(self)} slots>"
+
+
+# The byte that an instruction names, counted from the start of a value that what it names shares with others.
+def _placed_at(slot: int, insn: Instruction, start: object) -> int:
+    if insn.kind != (WIDE, PSEUDO_MAP_VALUE):
+        raise refused(slot, insn, "what shares a map with others is no map of its own; ld_map_value loads its address")
+    if type(start) is not int or start < 0 or start + (insn.imm >> 32) >= 1 << 29:
+        raise refused(slot, insn, f"the map is not resolved: {show(start)} is not a place in its value")
+    return start + (insn.imm >> 32)
 
 
 def refused(slot: int, part: object, reason: str) -> AsmError:

@@ -97,7 +97,7 @@ def integer(value: object, what: str = "a number") -> int:
     """A Python int. A bool or a float is a slip of the pen."""
     if type(value) is int:
         return value
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool | type) or not hasattr(value, "__index__"):
         raise OperandError(f"{show(value)} is not {what}{_hint(value)}")
     return int(value.__index__())
 

@@ -273,6 +273,19 @@ def test_link_refuses_what_is_no_file_descriptor(fd: object) -> None:
         assemble(mov(r0, 0), ld_map(r1, counts)).link(lambda map: fd)
 
 
+def test_link_places_what_shares_a_map() -> None:
+    code = assemble(ld_map_value(r1, counts, 0), ld_map_value(r2, counts, 16), ld_map_value(r3, events, 8), exit_())
+    linked = code.link(lambda map: {counts: (7, 0x0102), events: 9}[map])
+    assert linked[:48].hex(" ", 4) == (
+        "18210000 07000000 00000000 02010000 18220000 07000000 00000000 12010000 18230000 09000000 00000000 08000000"
+    )
+    with pytest.raises(AsmError, match=r"ld_map\(r1, counts\): what shares a map with others is no map of its own"):
+        assemble(ld_map(r1, counts)).link(lambda map: (7, 0))
+    for start in (-1, "8", (1 << 29) - 16):
+        with pytest.raises(AsmError, match="is not a place in its value"):
+            code.link(lambda map, start=start: (7, start))
+
+
 def test_arguments_of_calls() -> None:
     assert call.map_lookup_elem(counts, fp - 8) == (ld_map(r1, counts), mov(r2, fp), add(r2, -8), call_id(1))
     assert call.redirect(r2, r1) == (mov(r0, r1), mov(r1, r2), mov(r2, r0), call_id(23))

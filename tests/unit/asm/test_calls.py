@@ -183,6 +183,8 @@ REFUSED = [
     (lambda: call.map_lookup_elem(counts, 0), "key: 0 is a number"),
     (lambda: call.map_lookup_elem(counts, "four"), 'key: "four" is text, not what const void * points to; give bytes'),
     (lambda: call.map_lookup_elem(counts, b""), "key: there is nothing in b''"),
+    (lambda: call.map_lookup_elem(counts, b"\1\0"), r"key has 4 bytes in this map, not the 2 of b'\x01\x00'"),
+    (lambda: call.map_update_elem(counts, fp - 4, b"1234567", 0), "value has 8 bytes in this map, not the 7 of b'12"),
     (lambda: call.map_lookup_elem(counts), "takes 2 arguments, not 1: key missing"),
     (lambda: call.map_lookup_elem(counts, ky=fp - 4), 'has no parameter ky; did you mean "key"?'),
     (lambda: call.map_lookup_elem(counts, map=counts), "map is given twice"),

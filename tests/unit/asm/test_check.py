@@ -643,6 +643,34 @@ def a_packet_that_may_have_changed():
     ]
 
 
+@program("sched_cls", None)
+def a_packet_that_was_moved():
+    return [
+        mov(r6, r1),
+        ldxw(r7, r6, ctx.sk_buff.data),
+        ldxw(r8, r6, ctx.sk_buff.data_end),
+        mov(r4, r7),
+        add(r4, 20),
+        jgt(r4, r8, "end"),
+        stxdw(fp, -8, r7),
+        stb(fp, -9, 1),
+        call.skb_store_bytes(r6, 0, fp - 9, 1, 0),
+        mov(r9, r7),  # a number like any other
+        ldxdw(r3, fp, -8),
+        ldxb(r5, r3, 0),  # error: r3 pointed into the packet, which call bpf_skb_store_bytes#9 at test_check.py:
+        stb(r9, 0, 1),  # error: may have moved; load the pointers again
+        ldxw(r7, r6, ctx.sk_buff.data),
+        ldxw(r8, r6, ctx.sk_buff.data_end),
+        mov(r4, r7),
+        add(r4, 20),
+        jgt(r4, r8, "end"),
+        ldxb(r5, r7, 0),
+        label("end"),
+        mov(r0, 0),
+        exit_(),
+    ]
+
+
 # control flow
 
 

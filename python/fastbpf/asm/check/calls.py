@@ -9,6 +9,7 @@ from fastbpf.asm.check.arithmetic import M32, M64, signed
 from fastbpf.asm.check.availability import OLDEST
 from fastbpf.asm.check.maps import KNOWN_THERE, counted
 from fastbpf.asm.check.memory import READ_ONLY, address, known, place, stack_of, stack_range, unwritten
+from fastbpf.asm.check.packets import MOVES_PACKET
 from fastbpf.asm.check.values import (
     ANYTHING,
     NUMBERS,
@@ -64,7 +65,9 @@ def helper(walk: Walk, state: State, insn: Instruction) -> None:
             _argument(walk, state, proto, given, index, parameter)
     for index, parameter in enumerate(proto.parameters):
         _effect(state, given, index, parameter)
-    if any(parameter.kind == "ctx" for parameter in proto.parameters):
+    if proto.name in MOVES_PACKET:
+        state.lose_packet(state.slot)
+    elif any(parameter.kind == "ctx" for parameter in proto.parameters):
         state.lose_packet()
     if insn.imm == _TAIL_CALL:
         leaks(walk, state, "the tail call here")

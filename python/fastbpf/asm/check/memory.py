@@ -13,6 +13,7 @@ from fastbpf.asm.check.values import (
     ANYTHING,
     NUMBERS,
     Leaf,
+    Moved,
     Pointer,
     Released,
     any_number,
@@ -113,6 +114,13 @@ def address(walk: Walk, state: State, number: int) -> Value:
         return ANYTHING
     if type(value) is Released:
         walk.report(state, f"released {number}", walk.released(number, value))
+        return ANYTHING
+    if type(value) is Moved:
+        text = (
+            f"{name} pointed into the packet, which {called(walk.graph.at(value.by))} {walk.where(value.by)} may have "
+            f"moved; load the pointers again"
+        )
+        walk.report(state, f"moved {number}", text)
         return ANYTHING
     if type(value) is Pointer and value.null != "no":
         text = f"{name} may be NULL here: {_why_null(walk, value)}; {test_first(name)}"

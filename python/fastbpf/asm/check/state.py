@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from fastbpf.asm.check.conditions import NOTHING
 from fastbpf.asm.check.stack import LOST, Stack
-from fastbpf.asm.check.values import ANYTHING, Leaf, Pointer, Released, Term, Unset, any_number, vague
+from fastbpf.asm.check.values import ANYTHING, Leaf, Moved, Pointer, Released, Term, Unset, any_number, vague
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,11 +111,13 @@ class State:
             self.length = any_number(16)
         return self.length
 
-    def lose_packet(self) -> None:
-        """The packet may have changed: its addresses hold no longer."""
+    def lose_packet(self, by: int | None = None) -> None:
+        """The packet may have changed: its addresses hold no longer, for sure if the call in slot `by` moves it."""
         if self.length is not None:
             self.length = None
-            self.replace(lambda value: ANYTHING if value.kind in {"packet", "packet_end"} else value)
+            gone = ANYTHING if by is None else Moved(by)
+            lost = {"packet": gone, "packet_end": ANYTHING}
+            self.replace(lambda value: lost.get(value.kind, value))
 
     def lose_stacks(self) -> None:
         """Somebody may have written anything anywhere on the stacks."""
@@ -181,8 +183,8 @@ def _told(value: Value, names: dict[object, object]) -> object:
         where = _told(what, names) if isinstance(what, (int, Leaf, Term)) else what
         origin = value.origin and _told_origin(value.origin, names)
         return (value.kind, where, _told(value.off, names), value.null, origin)
-    elif isinstance(value, Released):
-        return Released
+    elif isinstance(value, (Released, Moved)):
+        return kind
     else:
         return LOST
     names[value] = told

@@ -1,6 +1,6 @@
 """What a register or a place on the stack holds, as far as it is known without running the program.
 
-A value is an `int` (64 bits, unsigned), an `Unknown` number, a `Pointer`, `Unset`, `Released`, or `ANYTHING`.
+A value is an `int` (64 bits, unsigned), an `Unknown` number, a `Pointer`, `Unset`, `Released`, `Moved`, or `ANYTHING`.
 """
 
 from __future__ import annotations
@@ -106,6 +106,15 @@ class Released:
         self.by = by
 
 
+class Moved:
+    """What was an address in the packet before the call in slot `by`, which may have moved it: a number now."""
+
+    __slots__ = ("by",)
+
+    def __init__(self, by: int) -> None:
+        self.by = by
+
+
 class Anything:
     """A number or an address: the analysis lost track."""
 
@@ -118,7 +127,7 @@ if TYPE_CHECKING:
     Kind: TypeAlias = Literal["stack", "ctx", "map", "value", "record", "packet", "packet_end", "other"]
     Unknown: TypeAlias = Leaf | Term
     Number: TypeAlias = int | Unknown
-    Value: TypeAlias = Number | Pointer | Unset | Released | Anything
+    Value: TypeAlias = Number | Pointer | Unset | Released | Moved | Anything
 
 NUMBERS: Final = (int, Leaf, Term)
 
