@@ -33,7 +33,7 @@ def document() -> None:
     helpers.register(mine)
     print("2. documented:", helpers.describe("packet_color").splitlines()[0])
     try:
-        helpers.register(mine._replace(name="color", id=5))
+        helpers.register(mine._replace(id=5))
     except helpers.HelperError as error:
         print("   a number that is taken is refused:", error)
     helpers.unregister("packet_color")

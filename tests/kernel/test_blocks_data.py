@@ -635,6 +635,16 @@ def test_update_by_compare_and_swap():
     assert (seen.failed, seen.registers[r0], seen.number(fp - 8, 4)) == (False, began, new)
 
 
+def test_named_scratch_registers_of_r6_to_r9_are_used():
+    new, began = 1 << 50, FILLED & M64
+    swap = atomics.compare_and_swap(fp - 8, began, new, fail="fail", scratch=(r8, r9))
+    seen = observe(swap, results={r0})
+    assert (seen.failed, seen.registers[r0], seen.number(fp - 8)) == (False, began, new)
+    double = atomics.update(fp - 8, r1, mul(r1, 2), fail="fail", scratch=(r7, r8))
+    seen = observe(double, results={r0, r1})
+    assert (seen.failed, seen.registers[r0], seen.number(fp - 8)) == (False, began, began * 2 & M64)
+
+
 def test_updates_of_several_cpus_are_all_there():
     runs = 60_000
     one = fb.MapSpec("array", value=fb.u64[2], max_entries=1, name="cell")
@@ -698,6 +708,18 @@ def test_discard():
     assert emitted(first, second)[0] == [(0x0101_0101_0101_0101, 0x0101_0101)]
 
 
+@pytest.mark.parametrize(("size", "fits"), [(4073, True), (4080, True), (4081, False), (4088, False)])
+def test_the_longest_record_of_a_ring(size, fits):
+    # by a register that holds the map, of which the block knows nothing
+    reserve = ringbuf.reserve(r6, size, r7, fail="full")
+    assert emitted(ld_map(r6, EVENTS), reserve, ringbuf.discard(r7))[1] == [1 if fits else 2]
+    if fits:
+        assert emitted(ringbuf.reserve(EVENTS, size, r7, fail="full"), ringbuf.discard(r7))[1] == [1]
+    else:
+        with pytest.raises(fb.AsmError, match="never fits"):
+            ringbuf.reserve(EVENTS, size, r7)
+
+
 def test_a_ring_that_is_full():
     _, results = emitted(
         ringbuf.reserve(EVENTS, 2000, r6, fail="full"),
@@ -748,6 +770,26 @@ def test_arguments_may_be_any_register():
     observe(line)
     told = " ".join(f"{sentinel(register):x}" for register in (r0, r5, r3))
     assert f"{token} {told}" in Path("/sys/kernel/tracing/trace").read_text()
+
+
+CONVERSIONS = (
+    "%d %i %u %x %X %c %p %s %ld %lld %li %llX %5d %-5d %05d %+d %00d %lc %lp %hd %zu %q %f %o %pK %px %ps %pS"
+)
+CONVERSIONS += " %pB %pi4 %pI6 %pi5 %pi %pd %pks %pus %p, %pz %sa %s1 %s, %da %ca %5s %5c %5% %l %ll %llld %.3d %*d %"
+CONVERSIONS += " %pksa %pki %#x %- %%%d %dd %pi4a %pI6c %pBa %psa %10p %s%d %s_ %ulx %p[ %0 100%% 100% %%% %c%c%c %d%hd"
+
+
+@pytest.mark.parametrize("text", [*CONVERSIONS.split(), "% d", "% %", "a\tb\n", "\x01", "\x7f", "%p\n", "%s d", "%l d"])
+def test_formats_are_refused_where_the_kernel_refuses_them(text):
+    count = min(text.replace("%%", "").count("%"), 3)
+    code = assemble(mov(r6, 0), call.trace_printk(text, None, *[r6] * count), exit_())
+    with fb.ProgramSpec("raw_tracepoint", code, license="GPL").load() as program:
+        taken = program.test_run(ctx=bytes(16)).retval < 1 << 31
+    if taken:
+        printing.trace_printk(text, *[r6] * count, at=fp - 16)
+    else:
+        with pytest.raises(fb.AsmError, match="is no conversion|refuses the character"):
+            printing.trace_printk(text, *[r6] * count, at=fp - 16)
 
 
 # --- the stack

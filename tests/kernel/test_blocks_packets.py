@@ -691,7 +691,9 @@ def nat_program(prog_type, protocol, changes, how):
     order = "network" if how == "network" else "host"
     if prog_type == "xdp":
         module = {"tcp": tcp, "udp": udp, None: None}[protocol]
-        block = nat.xdp_rewrite(r8, r9 if protocol else None, protocol=protocol, **values, order=order)
+        # four values leave two of r0 to r5 free
+        options = {"order": order, "scratch": (r0, r5, r7) if len(sets) == 4 else None}
+        block = nat.xdp_rewrite(r8, r9 if protocol else None, protocol=protocol, **values, **options)
         return with_headers("xdp", sets, block, returned(1), transport=module)
     block = nat.rewrite(
         r6, r7, r8 if protocol else None, protocol=protocol, **values, order=order, stack=fp - 40, fail="fail"

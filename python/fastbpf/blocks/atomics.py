@@ -38,26 +38,18 @@ from fastbpf.asm import (
     mov,
     mov32,
     r0,
-    r1,
-    r2,
-    r3,
-    r4,
-    r5,
-    r6,
-    r7,
-    r8,
-    r9,
     sub,
     xor,
 )
 from fastbpf.asm.operands import REGISTERS, within, writable
 from fastbpf.asm.refusal import OperandError, checked, show
 from fastbpf.blocks.block import block, scratch
+from fastbpf.blocks.header import spare
 from fastbpf.blocks.operand import extent, goals, mentioned, own, place, settled, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, Literal
 
     from fastbpf.asm.assembly import Part
@@ -165,13 +157,21 @@ def toggle_bits(
 
 
 @checked
-def compare_and_swap(at: Place, expected: Operand, new: Operand, *, fail: str, size: Size = "u64") -> Block:
+def compare_and_swap(
+    at: Place,
+    expected: Operand,
+    new: Operand,
+    *,
+    fail: str,
+    size: Size = "u64",
+    scratch: Register | Sequence[Register] | None = None,
+) -> Block:
     """Put `new` there if what is there equals `expected`, in one step; else go to `fail`.
 
     Emits: r0 = expected; r0 = cmpxchg(at, r0, new); if r0 != expected goto fail.
 
-    r0 is what was there. A number for `new`, and one for `expected` of more than 31 bits, take a scratch register more.
-    Of registers, all 64 bits count, or the lower 32 by size. Linux 5.12.
+    r0 is what was there. A number for `new`, and one for `expected` of more than 31 bits, take a scratch register each,
+    which `scratch` names: one, or a tuple of two. Of registers, all 64 bits count, or the lower 32 by size. Linux 5.12.
 
     >>> from fastbpf.asm import *
     >>> from fastbpf.blocks import atomics
@@ -188,22 +188,16 @@ def compare_and_swap(at: Place, expected: Operand, new: Operand, *, fail: str, s
     for what, one in (("the place", address.base), ("expected", expected), ("new", new)):
         if one == r0:
             raise OperandError(f"{what} cannot be r0, which the instruction compares with")
-    steps: list[Instruction] = []
-    value = new
-    if not isinstance(value, Register):
-        value = scratch(*taken)
-        steps.append(const(value, _number(new, bits)))
-    wanted: Register | int = expected
-    if type(expected) is not Register:
-        number = _signed(_number(expected, bits), bits)
-        wanted = number
-        if not -(1 << 31) <= number < 1 << 31:
-            wanted = scratch(*taken, value)
-            steps.append(const(wanted, number))
+    wanted = expected if type(expected) is Register else _signed(_number(expected, bits), bits)
+    wide = [wanted] if isinstance(wanted, int) and not -(1 << 31) <= wanted < 1 << 31 else []
+    numbers = [*([] if type(new) is Register else [_number(new, bits)]), *wide]
+    made = _passing(len(numbers), taken, scratch)
+    steps = [const(register, number) for register, number in zip(made, numbers, strict=True)]
+    value = new if type(new) is Register else made[0]
+    wanted = made[-1] if wide else wanted
     load = mov if bits == 64 else mov32
     other = jne if bits == 64 else jne32
     swap = atomic_cmpxchg(address.base, address.offset, value, size=size)
-    made = {one for one in (value, wanted) if type(one) is Register and one not in (expected, new)}
     return block(
         "atomics.compare_and_swap",
         steps,
@@ -215,7 +209,15 @@ def compare_and_swap(at: Place, expected: Operand, new: Operand, *, fail: str, s
 
 
 @checked
-def update(at: Place, value: Register, *change: Part, fail: str, size: Size = "u64", tries: int = 64) -> Block:
+def update(
+    at: Place,
+    value: Register,
+    *change: Part,
+    fail: str,
+    size: Size = "u64",
+    tries: int = 64,
+    scratch: Sequence[Register] | None = None,
+) -> Block:
     """Change a number in a way that no single atomic instruction has: a compare-and-swap loop.
 
     Emits: r0 = *(at); again: expected = r0; value = r0; the change; r0 = cmpxchg(at, r0, value); if r0 == expected goto
@@ -229,6 +231,7 @@ def update(at: Place, value: Register, *change: Part, fail: str, size: Size = "u
         fail: where to go when other CPUs were faster `tries` times.
         size: "u32" or "u64".
         tries: the loop is bounded, as the kernel demands.
+        scratch: two registers to use, which the change does not mention.
 
     r0 is the number that was replaced, value the new one. Writes r0, value, two scratch registers, and what the change
     writes. Linux 5.12; a loop, so 5.3.
@@ -253,10 +256,7 @@ def update(at: Place, value: Register, *change: Part, fail: str, size: Size = "u
     if address.base in changed or r0 in changed:
         lost = address.base if address.base in changed else r0
         raise OperandError(f"the change writes {lost}, which the loop needs; a call would, too")
-    free = [one for one in (r5, r4, r3, r2, r1, r9, r8, r7, r6) if one not in {address.base, value, *named}]
-    if len(free) < 2:
-        raise OperandError("the change leaves no two registers free for the loop")
-    expected, left = free[:2]
+    expected, left = spare(2, r0, address.base, value, *named, wanted=scratch)
     again, done = own("again", fail, *goals(body)), own("done", fail, *goals(body))
     load, copied, same = (ldxdw, mov, jeq) if bits == 64 else (ldxw, mov32, jeq32)
     return block(
@@ -308,8 +308,14 @@ def _change(
     return block(f"atomics.{name}", steps, clobbers=clobbers, stack=extent(address, bits // 8))
 
 
+def _passing(count: int, taken: Sequence[object], wanted: Register | Sequence[Register] | None) -> tuple[Register, ...]:
+    if wanted is not None and not count:
+        raise OperandError("no scratch register is used; leave scratch= out")
+    return spare(count, *taken, wanted=(wanted,) if count == 1 and type(wanted) is Register else wanted)
+
+
 def _place(at: Place, size: Any) -> tuple[Address, int]:
-    if size not in _BYTES:
+    if not isinstance(size, str) or size not in _BYTES:
         raise OperandError(f"{show(size)} is no size; there are {', '.join(map(show, _BYTES))}")
     return place(at, _BYTES[size], _BYTES[size]), _BYTES[size] * 8
 

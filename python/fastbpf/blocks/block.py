@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from fastbpf.asm.assembly import Piece, piece
-from fastbpf.asm.operands import REGISTERS, Address, Register, fp, r0, r1, r2, r3, r4, r5
+from fastbpf.asm.operands import Address, Register, fp, r0, r1, r2, r3, r4, r5
 from fastbpf.asm.refusal import OperandError, show
 from fastbpf.asm.source import here
 from fastbpf.asm.value import fill
@@ -30,17 +30,20 @@ if TYPE_CHECKING:
     from fastbpf.asm.assembly import Part
     from fastbpf.asm.source import Source
 
-__all__ = ["Block", "block", "on_stack", "scratch"]
+__all__ = ["Block", "block", "free", "on_stack", "scratch"]
 
 _DEPTH = 512
+
+# what calls leave undefined anyway; r6 to r9 hold what programs want to keep
+_PASSING = (r0, r5, r4, r3, r2, r1)
 
 
 class Block(Piece):
     """A piece with a contract. Code tells where its blocks stand: `Code.pieces`.
 
     `clobbers` are the registers that it writes or leaves undefined; all others keep their values. `stack` is the range
-    of the stack that it writes, as offsets from fp, the end not included. `fails_to` is the label of the caller that
-    it goes to when it fails.
+    of the stack that it writes by itself, as offsets from fp, the end not included; what a body writes that you give it,
+    it does not know. `fails_to` is the label of the caller that it goes to when it fails.
     """
 
     __match_args__ = ("parts", "name", "clobbers", "stack", "fails_to", "source")
@@ -93,13 +96,27 @@ def block(
     return Block(piece(*parts).parts, name, tuple(changed), stack, fails_to, here())
 
 
+def free(count: int, *taken: object) -> tuple[Register, ...]:
+    """The first `count` registers that are not `taken`, in the order r0, r5, r4, r3, r2, r1; never r6 to r9."""
+    left = tuple(register for register in _PASSING if register not in taken)
+    if len(left) < count:
+        named = "one" if count == 1 else str(count)
+        if not left:
+            raise OperandError(f"no register of r0 to r5 is free; name {named} with scratch=")
+        only = " and ".join(map(repr, left))
+        raise OperandError(
+            f"only {only} of r0 to r5 {'is' if len(left) == 1 else 'are'} free; name {named} with scratch="
+        )
+    return left[:count]
+
+
 def scratch(*taken: object, wanted: Register | None = None) -> Register:
     """A register for passing use: `wanted`, which must not be among those `taken`, else the first that is free.
 
-    Registers that calls leave undefined come first, in the order r0, r5, r4, r3, r2, r1.
+    Only those are chosen that calls leave undefined, see `free`; r6 to r9 must be asked for.
     """
     if wanted is None:
-        return next(register for register in (r0, r5, r4, r3, r2, r1, *REGISTERS[6:10]) if register not in taken)
+        return free(1, *taken)[0]
     if type(wanted) is not Register or wanted == fp or wanted in taken:
         why = "cannot be written" if wanted == fp else "is in use" if wanted in taken else "is not a register"
         raise OperandError(f"scratch={show(wanted)} {why}; leave it out, and one is chosen")

@@ -31,6 +31,7 @@ from fastbpf.asm.refusal import OperandError, checked, show
 from fastbpf.blocks.block import block
 from fastbpf.blocks.block import scratch as free
 from fastbpf.blocks.header import distinct, is_network, raw, spare, swapped
+from fastbpf.blocks.operand import place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def replace_l3(skb: Register, offset: int | Register, old: Register | int, new: 
     >>> replace_l3(r6, 24, r2, r3)
     <Block checksum.replace_l3: clobbers r0, r1, r2, r3, r4, r5>
     """
-    row = call.l3_csum_replace(skb, offset, old, new, _size(size))
+    _check_values(old, new, _size(size))
+    row = call.l3_csum_replace(skb, offset, old, new, size)
     return block("checksum.replace_l3", row, clobbers=LOST)
 
 
@@ -116,9 +118,12 @@ def replace_l4(
     >>> replace_l4(r6, 50, r7, r8, pseudo=True)
     <Block checksum.replace_l4: clobbers r0, r1, r2, r3, r4, r5>
     """
-    flags = (pseudo and PSEUDO_HEADER) | (mark_mangled_0 and MARK_MANGLED_0) | (mark_enforce and MARK_ENFORCE)
-    flags |= ipv6 and IPV6
-    row = call.l4_csum_replace(skb, offset, old, new, _size(size) | flags)
+    if mark_enforce and not mark_mangled_0:
+        raise OperandError("mark_enforce=True does nothing without mark_mangled_0=True")
+    asked = {PSEUDO_HEADER: pseudo, MARK_MANGLED_0: mark_mangled_0, MARK_ENFORCE: mark_enforce, IPV6: ipv6}
+    flags = sum(flag for flag, wanted in asked.items() if wanted)
+    _check_values(old, new, _size(size))
+    row = call.l4_csum_replace(skb, offset, old, new, size | flags)
     return block("checksum.replace_l4", row, clobbers=LOST)
 
 
@@ -156,6 +161,8 @@ def diff(
     """
     _check_area(old, old_size, "old")
     _check_area(new, new_size, "new")
+    if type(seed) is not Register:
+        within(seed, 0, (1 << 32) - 1, "the seed")
     row = call.csum_diff(old, old_size, new, new_size, seed)
     return block("checksum.diff", row, clobbers=LOST)
 
@@ -309,9 +316,17 @@ def _size(size: object) -> int:
     return number
 
 
+def _check_values(old: object, new: object, size: int) -> None:
+    for what, value in (("old", old), ("new", new)):
+        if type(value) is not Register:
+            within(value, 0, (1 << 8 * size) - 1, f"{what}, a number of {size} bytes,")
+
+
 def _check_area(pointer: object, size: object, what: str) -> None:
     number = within(size, 0, 512, f"the size of {what}")
     if number % 4:
         raise OperandError(f"the size of {what} must be a multiple of 4, not {number}")
     if (pointer is None) != (number == 0):
         raise OperandError(f"{what} is {show(pointer)} with {number} bytes; None goes with 0 bytes")
+    if pointer is not None:
+        place(pointer, number, what=f"what {what} is")

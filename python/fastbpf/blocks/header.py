@@ -13,11 +13,10 @@ from fastbpf.asm.memory import ldxb, ldxdw, ldxh, ldxw, stxb, stxdw, stxh, stxw
 from fastbpf.asm.operands import Register, integer, label_name, within
 from fastbpf.asm.refusal import OperandError, show
 from fastbpf.asm.value import Value, fill
-from fastbpf.blocks.block import block, scratch
+from fastbpf.blocks.block import block, free, scratch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Final, Literal, TypeAlias
 
     from fastbpf.asm.instruction import Instruction
@@ -85,15 +84,16 @@ def distinct(**roles: object) -> None:
             raise OperandError(f"{role} is {show(value)}, not a register; registers are r0 to r10")
 
 
-def spare(count: int, *taken: object, wanted: Sequence[Register] | None = None) -> tuple[Register, ...]:
-    """So many registers for passing use: those `wanted`, or the first that are free."""
-    if wanted is not None and (not isinstance(wanted, tuple | list) or len(wanted) != count):
-        raise OperandError(
-            f"scratch={show(wanted)} is not a tuple of {count} registers; leave it out, and they are chosen"
-        )
+def spare(count: int, *taken: object, wanted: object = None) -> tuple[Register, ...]:
+    """So many registers for passing use: those `wanted`, or the first of r0 to r5 that are free."""
+    if wanted is None:
+        return free(count, *taken)
+    if not isinstance(wanted, tuple | list) or len(wanted) != count:
+        asked = "one register" if count == 1 else f"a tuple of {count} registers"
+        raise OperandError(f"scratch={show(wanted)} is not {asked}; leave it out, and they are chosen")
     found: list[Register] = []
-    for i in range(count):
-        found.append(scratch(*taken, *found, wanted=wanted[i] if wanted else None))
+    for one in wanted:
+        found.append(scratch(*taken, *found, wanted=one))
     return tuple(found)
 
 

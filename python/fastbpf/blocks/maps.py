@@ -27,7 +27,7 @@ from fastbpf.asm.operands import signed32, within
 from fastbpf.asm.refusal import OperandError, checked, is_map, nearest, show
 from fastbpf.blocks.block import block
 from fastbpf.blocks.memory import write
-from fastbpf.blocks.operand import BY_CALLS, apart, extent, invoke, moved, own, place, survives
+from fastbpf.blocks.operand import BY_CALLS, apart, extent, invoke, moved, numeric, own, place, survives
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -200,6 +200,7 @@ def increment(
     offset, size, whole = _counter(known(map), field)
     survives(key, "the key")
     survives(by, "what is added")
+    numeric(by, "what is added", "ldxdw(r6, fp, -8) loads a number from the stack")
     amount = by if type(by) is Register else r1
     load = [] if type(by) is Register else [const(r1, _fits(by, size))]
     adding = [*load, atomic_add(r0, offset, amount, size="u64" if size == 8 else "u32")]
@@ -261,7 +262,7 @@ def _counter(spec: Any | None, field: object) -> tuple[int, int, int]:
     kind, offset, whole = spec.value, 0, spec.value.size
     fields = getattr(kind, "fields", None)
     if fields is not None:
-        if field not in fields:
+        if not isinstance(field, str) or field not in fields:
             guess = nearest(str(field), fields) or f"; there are {', '.join(fields)}"
             raise OperandError(f"field={show(field)}: which field of {kind.__name__} is the counter{guess}")
         kind, offset = fields[field], kind.offset(field)

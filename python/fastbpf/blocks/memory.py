@@ -16,6 +16,7 @@ be aligned to 8 bytes, as records and values are.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from fastbpf.asm import *
 from fastbpf.asm.operands import within
@@ -26,7 +27,7 @@ from fastbpf.errors import LayoutError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from fastbpf.blocks.block import Block
     from fastbpf.blocks.operand import Operand, Place
@@ -130,11 +131,12 @@ def init(at: Place, layout: type[Struct], values: Mapping[str, object], *, scrat
        1: (7b) *(u64 *)(r10 -8) = r0
        2: (63) *(u32 *)(r10 -4) = r7
     """
+    _check_record(layout, values)
     begin = place(at, layout.size, layout.align, what=f"a {layout.__name__}")
     image, stores = bytearray(layout.size), []
     for name, value in values.items():
         if name not in layout.fields:
-            guess = nearest(name, layout.fields) or f"; it has {', '.join(layout.fields)}"
+            guess = nearest(str(name), layout.fields) or f"; it has {', '.join(layout.fields)}"
             raise OperandError(f"{layout.__name__} has no field {show(name)}{guess}")
         kind, offset = layout.fields[name], layout.offset(name)
         if type(value) is Register:
@@ -282,6 +284,13 @@ def _cut(offsets: tuple[int, ...], size: int, width: int) -> Iterator[tuple[int,
             n //= 2
         yield at, n
         at += n
+
+
+def _check_record(layout: object, values: object) -> None:
+    if not isinstance(layout, type) or not hasattr(layout, "fields"):
+        raise OperandError(f"{show(layout)} is not a Struct, a class with the fields of the record")
+    if not isinstance(values, Mapping):
+        raise OperandError(f"{show(values)} is not a dict of fields and their values")
 
 
 def _width(value: object, what: str = "the size") -> int:

@@ -230,7 +230,7 @@ def xdp_rewrite(
         destination: the new destination address.
         destination_port: the new destination port.
         order: how new values lie in registers.
-        scratch: three registers to use.
+        scratch: three registers to use; to be named where new values in registers leave fewer than three of r0 to r5.
 
     Clobbers: scratch. Stack: none. Source: RFC 1624, equation 3.
 
@@ -243,14 +243,14 @@ def xdp_rewrite(
 
 
 def _changes(
-    protocol: str | None,
+    protocol: object,
     source: Value | None = None,
     source_port: Value | None = None,
     destination: Value | None = None,
     destination_port: Value | None = None,
 ) -> list[_Change]:
     # addresses first
-    if protocol is not None and protocol not in _CHECKSUMS:
+    if protocol is not None and (not isinstance(protocol, str) or protocol not in _CHECKSUMS):
         guess = nearest(str(protocol), _CHECKSUMS)
         raise OperandError(f'protocol={show(protocol)} is not "tcp", "udp" or None{guess}')
     addresses = [(ipv4.SOURCE, source), (ipv4.DESTINATION, destination)]

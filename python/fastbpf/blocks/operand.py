@@ -67,6 +67,12 @@ def survives(value: object, what: str) -> None:
         raise OperandError(f"{what} is needed after a call, which loses {base}; keep it in r6 to r9")
 
 
+def numeric(value: object, what: str, instead: str) -> None:
+    """Refuse fp where a register holds a number: it is the end of the stack."""
+    if value == fp:
+        raise OperandError(f"{what} is a number, and fp is an address; {instead}")
+
+
 def moved(dst: Register) -> tuple[Instruction, ...]:
     """What brings the result of a call from r0 to where it is wanted."""
     return () if dst == r0 else (mov(dst, r0),)

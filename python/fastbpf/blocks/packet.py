@@ -99,11 +99,7 @@ def pointers(data: Register, end: Register, context: Register, prog_type: str) -
        1: (61) r7 = *(u32 *)(r1 +80)
     """
     distinct(data=data, end=end)
-    struct = _CONTEXTS.get(prog_type)
-    if struct is None:
-        guess = nearest(str(prog_type), _CONTEXTS) or f"; those of {', '.join(_CONTEXTS)} have"
-        raise OperandError(f"programs of type {show(prog_type)} have no pointers to the packet{guess}")
-    fields = getattr(ctx, struct)
+    fields = getattr(ctx, _context(prog_type))
     # what overwrites the context comes last
     row = [ld_ctx(data, context, fields.data), ld_ctx(end, context, fields.data_end)]
     return block("packet.pointers", row[::-1] if data == context else row, clobbers=(data, end))
@@ -125,7 +121,7 @@ def verdict(action: int | str) -> Block:
     """
     if isinstance(action, str):
         if action not in _VERDICTS:
-            raise OperandError(f"there is no action {show(action)}{nearest(action, _VERDICTS)}")
+            raise OperandError(f"there is no action {show(action)}{nearest(action.upper(), _VERDICTS)}")
         action = _VERDICTS[action]
     r0 = Register(0)
     return block("packet.verdict", mov(r0, integer(action, "an action")), exit_(), clobbers=(r0,))
@@ -332,6 +328,13 @@ def exchanged(
 
 # `field` is also the name of parameters here
 _field = field
+
+
+def _context(prog_type: object) -> str:
+    if isinstance(prog_type, str) and prog_type in _CONTEXTS:
+        return _CONTEXTS[prog_type]
+    guess = nearest(str(prog_type), _CONTEXTS) or f"; those of {', '.join(_CONTEXTS)} have"
+    raise OperandError(f"programs of type {show(prog_type)} have no pointers to the packet{guess}")
 
 
 def _store_number(pointer: Register, at: int, size: int, constant: int) -> list[Instruction]:

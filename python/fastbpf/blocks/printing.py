@@ -19,7 +19,6 @@
 from __future__ import annotations
 
 from fastbpf.asm import *
-from fastbpf.asm.operands import REGISTERS
 from fastbpf.asm.refusal import OperandError, checked, show
 from fastbpf.blocks.block import block, scratch
 from fastbpf.blocks.memory import write
@@ -32,19 +31,29 @@ if TYPE_CHECKING:
 
 __all__ = ["trace_printk"]
 
+# What the kernel, 5.13 and later, reads in a format: bpf_bprintf_prepare, kernel/bpf/helpers.c. No letter or digit may
+# follow on text and plain pointers.
+_END = r"(?![^\W_])"
+_NUMBER, _TEXT = r"c|l{0,2}[diuxX]", rf"(?:s|p[ku]s){_END}"
+_CONVERSION = rf"%(?:%|[-+ 0]*(?:[1-9][0-9]*)?(?:{_NUMBER}|{_TEXT}|p(?:[KxsSB]|[iI][46]|{_END})))"
+_KNOWN = "%d %i %u %x %X, of 64 bits with l or ll, %c %s %p; %% is a percent sign"
+
 
 @checked
-def trace_printk(text: str, *arguments: Operand, at: Place) -> Block:
+def trace_printk(text: str, *arguments: Operand | Address, at: Place) -> Block:
     """Print a line, with up to three numbers in it, by way of a copy of the text at `at`.
 
     Emits: stores of the text, which ends in a NUL; r1 = at; r2 = its length; r3, r4, r5 = the arguments; call
     trace_printk.
 
-    The text is a format of the kernel's: %d %u %x for 32 bits, %lld %llu %llx for 64, %s and %p for addresses, %% for
-    a percent sign. r0 is how many bytes were printed, or a negative errno for a format that the kernel refuses. Slow,
-    and every reader of the log sees it. Clobbers r0 to r5. Needs the licence "GPL". Linux 4.1.
+    The text is a format of the kernel's: %d %i %u %x %X for 32 bits, with l or ll for 64, %c for a character, %p for
+    an address, %s for the text of the kernel's at an address, %% for a percent sign; a width may stand before the
+    letter. r0 is how many bytes were printed, or a negative errno. Slow, and every reader of the log sees it. Clobbers
+    r0 to r5. Needs the licence "GPL". Linux 4.1; older kernels refuse some
+    of these, and text that is not ASCII.
 
-    Raises AsmError when text and arguments do not fit together, or the text does not fit on the stack at `at`.
+    Raises AsmError for a format that the kernel refuses, when text and arguments do not fit together, or the text does
+    not fit on the stack at `at`.
 
     >>> from fastbpf.asm import fp, r6
     >>> from fastbpf.blocks import printing
@@ -53,17 +62,37 @@ def trace_printk(text: str, *arguments: Operand, at: Place) -> Block:
         ...
     fastbpf.errors.AsmError: ...: "%d of %d" prints 2 numbers, and 1 is given
     """
-    if not text or "\0" in text:
-        raise OperandError(f"{show(text)} is no text to print")
-    printed = text.replace("%%", "").count("%")
+    printed = _conversions(text)
     if printed != len(arguments):
         are = "is" if len(arguments) == 1 else "are"
         numbers = f"{printed} number{'s' * (printed != 1)}"
         raise OperandError(f"{show(text)} prints {numbers}, and {len(arguments)} {are} given")
     if printed > 3:
         raise OperandError(f"{show(text)} prints {printed} numbers; trace_printk takes 3, call.trace_vprintk more")
+    for argument in arguments:
+        if isinstance(argument, str | bytes):
+            raise OperandError(f"{show(argument)} is text; %s takes the address of text that ends in a NUL, as fp - 16")
     data = text.encode() + b"\0"
     address = place(at, len(data), what="the text")
-    by = scratch(address.base, *(one for one in arguments if one in REGISTERS))
+    by = scratch(address.base, *(one.base if type(one) is Address else one for one in arguments))
     steps = write(address, data, by), invoke("trace_printk", address, len(data), *arguments)
     return block("printing.trace_printk", *steps, clobbers=(*BY_CALLS, by), stack=extent(address, len(data)))
+
+
+def _conversions(text: object) -> int:
+    # How many arguments the text prints.
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise OperandError(f"{show(text)} is no text to print")
+    import re  # takes milliseconds to import
+
+    for character in text:
+        if (character < " " and character not in "\t\n\v\f\r") or character == "\x7f":
+            raise OperandError(f"{show(text)}: the kernel refuses the character {character!r}")
+    count, at = 0, text.find("%")
+    while at >= 0:
+        found = re.compile(_CONVERSION).match(text, at)
+        if not found:
+            raise OperandError(f"{show(text)}: {show(text[at : at + 5])} is no conversion; there are {_KNOWN}")
+        count += found[0] != "%%"
+        at = text.find("%", found.end())
+    return count

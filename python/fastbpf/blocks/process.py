@@ -16,10 +16,10 @@ kernel's pid).
 from __future__ import annotations
 
 from fastbpf.asm import *
-from fastbpf.asm.operands import REGISTERS, within, writable
+from fastbpf.asm.operands import REGISTERS, register, within, writable
 from fastbpf.asm.refusal import OperandError, checked, show
 from fastbpf.blocks.block import block
-from fastbpf.blocks.operand import BY_CALLS, extent, invoke, place, size_of, survives
+from fastbpf.blocks.operand import BY_CALLS, extent, invoke, numeric, place, size_of, survives
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def info(thread: Register, user: Register, comm: Place | None = None, size: int 
     >>> process.info(r6, r7, comm=fp - 16)
     <Block process.info: clobbers r0, r1, r2, r3, r4, r5, r6, r7; writes fp - 16 to fp - 1>
     """
-    for register in (thread, user):
-        writable(register)
-        survives(register, "what the block finds")
+    for dst in (thread, user):
+        writable(dst)
+        survives(dst, "what the block finds")
     if thread == user:
         raise OperandError(f"{thread} cannot hold both")
     parts = [*invoke(_THREAD), mov(thread, r0), *invoke(_USER), mov(user, r0)]
@@ -179,6 +179,8 @@ def only_gid(gid: Operand, fail: str) -> Block:
 
 
 def _half(name: str, dst: Register, both: Register | None, helper: str, *, high: bool) -> Block:
+    if both is not None:
+        numeric(REGISTERS[register(both)], "what `info` found", "it is in the registers that `info` was given")
     source, calls, lost = (r0, invoke(helper), BY_CALLS) if both is None else (both, (), ())
     # to shift in place, nothing need be moved
     steps = [*([mov(dst, source)] if dst != source else []), rsh(dst, 32)] if high else [mov32(dst, source)]
@@ -188,6 +190,7 @@ def _half(name: str, dst: Register, both: Register | None, helper: str, *, high:
 def _only(name: str, wanted: Operand, fail: str, helper: str, *, high: bool) -> Block:
     if wanted in REGISTERS:
         survives(wanted, "what is compared")
+        numeric(wanted, "what is compared", "ldxdw(r6, fp, -8) loads a number from the stack")
     else:
         within(wanted, 0, (1 << 32) - 1, "the number")
     shift = [rsh(r0, 32)] if high else []

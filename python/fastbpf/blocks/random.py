@@ -9,16 +9,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastbpf.asm import *
 from fastbpf.asm.operands import label_name, within
-from fastbpf.asm.refusal import OperandError, checked
+from fastbpf.asm.refusal import OperandError, checked, show
 from fastbpf.blocks.block import block
 from fastbpf.blocks.operand import BY_CALLS, invoke, moved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fastbpf.blocks.block import Block
 
 __all__ = ["below", "boolean", "choose", "percentage", "u32"]
@@ -114,6 +114,8 @@ def choose(weights: Mapping[str, int]) -> Block:
        9: (b7) r0 = 2
       10: (95) exit
     """
+    if not isinstance(weights, Mapping):
+        raise OperandError(f'{show(weights)} is not a dict of labels and their weights, such as {{"a": 1, "b": 2}}')
     if not weights:
         raise OperandError("there is no label to choose")
     steps: list[Instruction] = []

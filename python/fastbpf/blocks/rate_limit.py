@@ -26,7 +26,7 @@ __all__ = ["OFF", "Limit", "configured", "limit", "simple"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fastbpf.asm.assembly import Part
     from fastbpf.asm.operands import MapObject
@@ -152,8 +152,9 @@ def configured(
     Executes at most 54 instructions, 84 where CPUs race for one bucket.
 
     Args:
-        config: an array of `Limit`; see `limit`. A rate of 0, or an index that it does not have, is no limit.
-        index: which limit applies, a number or a register; of a register the low 32 bits.
+        config: an array of `Limit`; see `limit`. A rate of 0 is no limit, nor an index in a register
+            that it does not have.
+        index: which limit applies, a number that config has, or a register, of which the low 32 bits count.
         buckets: a hash or an LRU hash whose values are `fb.u64`.
         key: where on the stack the key is, such as `fp - 16`; of the size that the map's keys have.
         stack: 24 bytes of the stack for passing use, aligned to 8.
@@ -174,12 +175,12 @@ def configured(
     """
     at = on_stack(stack, 24, 8, what="what is for passing use")
     _check(buckets, key, at, 24, fail, error)
-    _check_sizes(config, "the limits", 4, Limit.size)
+    _check_map(config, "the limits", ("array",), 4, Limit.size)
     interval, slack = at + 8, at + 16
     passed, some, few = (own(name, fail, error) for name in ("passed", "some", "few"))
     return block(
         "rate_limit.configured",
-        stxw(fp, at, index) if type(index) is Register else stw(fp, at, _index(index)),
+        stxw(fp, at, index) if type(index) is Register else stw(fp, at, _index(index, config)),
         call.map_lookup_elem(config, stack),
         jeq(r0, 0, passed),
         ldxdw(r1, r0, Limit.offset("rate")),
@@ -289,13 +290,13 @@ def _plus(register: Register, number: int, spare: Register) -> Part:
 
 def _interval(rate: Number) -> int:
     # the time of one token, rounded as `configured` does it
-    thousandths = _thousandths(rate, "rate")
+    thousandths = _thousandths(rate, "rate", least="at least 0.001")
     if not thousandths:
         raise OperandError("a rate of 0 lets nothing through; it is at least 0.001 packets a second")
     return max((_SECOND * _SCALE + thousandths // 2) // thousandths, 1)
 
 
-def _thousandths(value: Number, what: str) -> int:
+def _thousandths(value: Number, what: str, least: str = "0 or at least 0.001") -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise OperandError(f"{show(value)} is not a {what}; that is a number of packets")
     most = ((1 << 64) - 1) // _SCALE
@@ -303,17 +304,20 @@ def _thousandths(value: Number, what: str) -> int:
         raise OperandError(f"the {what} must be from 0 to {most}, not {value}")
     thousandths = round(value * _SCALE)
     if value and not thousandths:  # a rate of 0 is no limit, which this is not
-        raise OperandError(f"the {what} must be 0 or at least 0.001, not {value}")
+        raise OperandError(f"the {what} must be {least}, not {value}")
     return thousandths
 
 
-def _index(index: object) -> int:
+def _index(index: object, config: MapObject) -> int:
     number = within(integer(index, "an index: a number or a register"), 0, (1 << 32) - 1, "the index")
+    count = getattr(getattr(config, "spec", config), "max_entries", None)
+    if count is not None and number >= count:
+        raise OperandError(f"the index must be from 0 to {count - 1}, which {show(config)} has, not {number}")
     return number - (1 << 32) if number >= 1 << 31 else number
 
 
 def _check(buckets: MapObject, key: object, at: int, size: int, fail: object, error: object) -> None:
-    key_size, _ = _check_sizes(buckets, "the buckets", None, u64.size)
+    key_size, _ = _check_map(buckets, "the buckets", ("hash", "lru_hash"), None, u64.size)
     begin = on_stack(key, key_size or 1, what="the key")
     if begin < at + size and at < begin + (key_size or 1):
         raise OperandError(f"the key at {show(key)} and the {size} bytes for passing use at {fp + at} overlap")
@@ -322,9 +326,14 @@ def _check(buckets: MapObject, key: object, at: int, size: int, fail: object, er
         label_name(error)
 
 
-def _check_sizes(map: MapObject, what: str, key: int | None, value: int) -> tuple[int | None, int | None]:
+def _check_map(
+    map: MapObject, what: str, types: Sequence[str], key: int | None, value: int
+) -> tuple[int | None, int | None]:
     # of maps that tell
     spec = getattr(map_object(map), "spec", map)
+    kind = getattr(spec, "type", None)
+    if kind is not None and kind not in types:
+        raise OperandError(f"{what} are in a map of type {' or '.join(types)}; {show(map)} is of type {kind}")
     sizes = [getattr(getattr(spec, part, None), "size", None) for part in ("key", "value")]
     for part, size, wanted in zip(("keys", "values"), sizes, (key, value), strict=True):
         if None not in {size, wanted} and size != wanted:

@@ -62,7 +62,7 @@ RING_SIZE: Final = 1  # BPF_RB_RING_SIZE
 CONS_POS: Final = 2  # BPF_RB_CONS_POS: bytes that have been read, ever
 PROD_POS: Final = 3  # BPF_RB_PROD_POS: bytes that have been reserved, ever
 
-# each record has a header of 8 bytes
+# each record has a header of 8 bytes, and begins at a multiple of 8; a ring is never full to its last byte
 _HEADER = 8
 
 
@@ -84,7 +84,7 @@ def reserve(ring: MapObject | Register, size: int, dst: Register = r0, *, fail: 
     >>> ringbuf.reserve(events, 5000)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    fastbpf.errors.AsmError: ...: ...: a record of 5000 bytes never fits: the ring has 4096, 8 of them for its header
+    fastbpf.errors.AsmError: ...: ...: a record of 5000 bytes never fits: the ring of 4096 bytes holds 4080 at most
     """
     _ring(ring, size)
     checks = [] if fail is None else [jeq(r0, 0, fail)]
@@ -188,8 +188,9 @@ def _ring(ring: object, size: object) -> None:
         return
     if spec.type != "ringbuf":
         raise OperandError(f"{show(spec)} is no ring buffer but of type {spec.type}")
-    if count + _HEADER > spec.max_entries:
-        room = f"the ring has {spec.max_entries}, {_HEADER} of them for its header"
+    most = spec.max_entries - 2 * _HEADER
+    if count > most:
+        room = f"the ring of {spec.max_entries} bytes holds {most} at most"
         raise OperandError(f"a record of {count} bytes never fits: {room}")
 
 

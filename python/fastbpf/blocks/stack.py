@@ -72,9 +72,11 @@ class Stack:
         if isinstance(size, int):
             count = within(size, 1, _DEPTH, "the size of a place")
             least = count & -count if count % 8 else 8
-        else:
+        elif hasattr(size, "size") and hasattr(size, "align"):
             count, least = size.size, size.align
-        if align not in (None, 1, 2, 4, 8):
+        else:
+            raise OperandError(f"{show(size)} is no size: a number of bytes, a Struct, or a field type")
+        if align is not None and (type(align) is not int or align not in (1, 2, 4, 8)):
             raise OperandError(f"{show(align)} is no alignment; there are 1, 2, 4 and 8")
         end = self._used + count
         end += -end % (align or least)

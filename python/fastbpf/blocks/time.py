@@ -17,7 +17,7 @@ from fastbpf.asm import *
 from fastbpf.asm.operands import writable
 from fastbpf.asm.refusal import checked
 from fastbpf.blocks.block import block
-from fastbpf.blocks.operand import BY_CALLS, extent, invoke, moved, one_of, place, survives
+from fastbpf.blocks.operand import BY_CALLS, extent, invoke, moved, numeric, one_of, place, survives
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def elapsed(since: Place, dst: Register = r0, clock: str = "monotonic") -> Block
        2: (bf) r7 = r0
     """
     survives(since, "the time since when")
+    numeric(since, "the time since when", "did you mean fp - 8?")
     writable(dst)
     if type(since) is Register:
         steps = [sub(r0, since), *moved(dst)]

@@ -35,6 +35,14 @@ class Pair(fb.Struct):
     name: fb.char[4]
 
 
+class SIX(fb.Struct):
+    a: fb.u32
+    b: fb.u32
+    c: fb.u32
+    d: fb.u32
+    e: fb.u32
+
+
 PAIRS = fb.MapSpec("hash", key=fb.u32, value=Pair, max_entries=16, name="pairs")
 
 REFUSED = {
@@ -111,7 +119,8 @@ REFUSED = {
         lambda: latency.start(COUNTS, fp - 8, at=fp - 8),
         "the time of 8 bytes at fp - 8 lies over",
     ),
-    "a record too long": (lambda: ringbuf.reserve(RING, 4089), "a record of 4089 bytes never fits"),
+    "a record too long": (lambda: ringbuf.reserve(RING, 4081), "4081 bytes never fits: .* holds 4080 at most"),
+    "a copy too long": (lambda: ringbuf.output(RING, r6, 4088), "4088 bytes never fits"),
     "an unknown question": (lambda: ringbuf.query(RING, 9), "what is asked must be from 0 to 3"),
     "unknown flags": (lambda: ringbuf.submit(r6, 3), "flags, 0, NO_WAKEUP or FORCE_WAKEUP, must be from 0 to 2"),
     "which field": (lambda: maps.increment(PAIRS, fp - 8), "which field of Pair is the counter; there are first,"),
@@ -139,8 +148,56 @@ REFUSED = {
     "no text": (lambda: printing.trace_printk("", at=fp - 8), "is no text to print"),
     "a string too deep": (lambda: strings.read_user(fp - 513, 513, r6), "not within the stack"),
     "not a part": (lambda: loops.bounded(r6, 3, ["label"]), '"label" is not an instruction'),
+    "bytes for text": (lambda: printing.trace_printk(b"x", at=fp - 8), "is no text to print"),
+    "half a conversion": (lambda: printing.trace_printk("100%", at=fp - 8), '"%" is no conversion; there are %d'),
+    "a fraction": (lambda: printing.trace_printk("%f", r6, at=fp - 8), '"%f" is no conversion'),
+    "a short": (lambda: printing.trace_printk("%d %hd", r6, r7, at=fp - 8), '"%hd" is no conversion'),
+    "a bell": (lambda: printing.trace_printk("\a", at=fp - 8), "the kernel refuses the character"),
+    "text for %s": (lambda: printing.trace_printk("%s", "a", at=fp - 8), '"a" is text; %s takes the address'),
+    # what is not of its type at all
+    "labels in a list": (lambda: random.choose(["a"]), "is not a dict of labels"),
+    "a class for a number": (lambda: random.below(int), "<class 'int'> is not an integer"),
+    "no layout": (lambda: memory.init(fp - 8, fb.u64, {}), "is not a Struct"),
+    "a record for a layout": (lambda: memory.init(fp - 24, Pair(first=1, second=2, name=""), {}), "is not a Struct"),
+    "fields in a list": (lambda: memory.init(fp - 24, Pair, ["first"]), "is not a dict of fields"),
+    "a size in a list": (lambda: atomics.increment(r6, size=["u64"]), "is no size"),
+    # fp is no number
+    "fp for an amount": (
+        lambda: maps.increment(COUNTS, fp - 8, r10),
+        "what is added is a number, and fp is an address",
+    ),
+    "fp for a time": (lambda: time.elapsed(fp, r6), "did you mean fp - 8\\?"),
+    "fp for a pid": (lambda: process.only_pid(fp, "out"), "what is compared is a number"),
+    "a number for what was found": (lambda: process.pid(r6, 5), "5 is not a register"),
+    "fp for what was found": (lambda: process.uid(r6, fp), "fp is an address"),
+    # scratch registers: r6 to r9 are never chosen
+    "no register for a swap": (
+        lambda: atomics.update(r1, r2, mov(r3, r4), mov(r5, r4), fail="out"),
+        "no register of r0 to r5 is free; name 2 with scratch=",
+    ),
+    "one register for two": (
+        lambda: atomics.update(r1, r2, mov(r3, r4), fail="out"),
+        "only r5 of r0 to r5 is free; name 2 with scratch=",
+    ),
+    "no register for a record": (
+        lambda: memory.init(r5, SIX, dict(zip(SIX.fields, (r0, r1, r2, r3, r4), strict=True))),
+        "no register of r0 to r5 is free; name one with scratch=",
+    ),
+    "scratch in the change": (
+        lambda: atomics.update(r6, r1, mov(r1, r7), fail="out", scratch=(r7, r8)),
+        "scratch=r7 is in use",
+    ),
+    "scratch for nothing": (lambda: atomics.compare_and_swap(r6, 0, r7, fail="out", scratch=r1), "leave scratch= out"),
+    "one scratch for two": (
+        lambda: atomics.compare_and_swap(r6, 1 << 40, 1, fail="out", scratch=r1),
+        "scratch=r1 is not a tuple of 2 registers",
+    ),
     # the stack's allocator
     "a big place": (lambda: Stack().take(513), "the size of a place must be from 1 to 512"),
+    "text for a size": (lambda: Stack().take("4"), '"4" is no size'),
+    "nothing for a size": (lambda: Stack().take(None), "None is no size"),
+    "a fraction for a size": (lambda: Stack().take(4.0), "4.0 is no size"),
+    "an alignment in a list": (lambda: Stack().take(8, align=[8]), "is no alignment"),
     "an odd alignment": (lambda: Stack().take(8, align=3), "3 is no alignment"),
 }
 
@@ -162,6 +219,24 @@ def test_a_label_of_the_program_is_not_taken_for_one_of_the_block():
     turn = loops.bounded(r6, 3, jeq(r7, 0, "again"))
     code = assemble(label("again"), mov(r0, 0), turn, exit_())
     assert code[2] == jeq(r7, 0, -3)
+
+
+def test_scratch_registers_of_r6_to_r9_are_used_when_they_are_named():
+    change = mov(r3, r4), mov(r5, r4)
+    assert atomics.update(r1, r2, change, fail="out", scratch=(r8, r9)).clobbers == (r0, r2, r3, r5, r8, r9)
+    assert atomics.compare_and_swap(r1, 0, 5, fail="out", scratch=r9).clobbers == (r0, r9)
+    both = atomics.compare_and_swap(r6, 1 << 40, 1 << 50, fail="out", scratch=(r7, r1))
+    assert both.clobbers == (r0, r1, r7)
+    steps = list(assemble(both, label("out"), exit_()))
+    assert steps[:4] == [lddw(r7, 1 << 50), lddw(r1, 1 << 40), mov(r0, r1), atomic_cmpxchg(r6, 0, r7)]
+
+
+def test_the_longest_records_and_addresses_of_text_are_taken():
+    ringbuf.reserve(RING, 4080)
+    ringbuf.output(RING, r6, 4080)
+    steps = list(assemble(printing.trace_printk("%s", r0 + 8, at=fp - 8)))
+    # the text is written by way of another register than the address needs
+    assert next(insn.dst for insn in steps if insn.kind == mov(r1, 0).kind) == 5
 
 
 def test_clobbers_and_stack_of_loops_are_those_of_what_is_in_them():

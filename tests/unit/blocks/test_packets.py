@@ -152,6 +152,8 @@ def test_scratch_registers_are_chosen_or_given():
     assert bounds.check(r0, r5, 0, 14, "no").clobbers == (r4,)
     assert bounds.check(r6, r7, 0, 14, "no", scratch=r9).clobbers == (r9,)
     assert checksum.update(r0, tcp.CHECKSUM, r5, r4).clobbers == (r2, r3)
+    four = {"source": r1, "source_port": r2, "destination": r3, "destination_port": r4}
+    assert nat.xdp_rewrite(r8, r9, protocol="tcp", **four, scratch=(r0, r5, r7)).clobbers == (r0, r5, r7)
     assert nat.xdp_dnat(r8, r9, protocol="tcp", address=r1, scratch=(r2, r3, r4)).clobbers == (r2, r3, r4)
 
 
@@ -184,6 +186,13 @@ REFUSED = {
     "nearly xdp": (lambda: packet.pointers(r6, r7, r1, "xpd"), 'did you mean "xdp"'),
     "one pointer": (lambda: packet.pointers(r6, r6, r1, "xdp"), "both r6"),
     "no action": (lambda: packet.verdict("XDP_PAS"), 'did you mean "XDP_PASS"'),
+    "action in small letters": (lambda: packet.verdict("xdp_pass"), 'did you mean "XDP_PASS"'),
+    "a list of types": (lambda: packet.pointers(r6, r7, r1, ["xdp"]), "have no pointers"),
+    "a list of protocols": (lambda: nat.xdp_dnat(r8, r9, protocol=["tcp"], port=1), 'not "tcp", "udp" or None'),
+    "no scratch left": (
+        lambda: nat.xdp_rewrite(r8, r9, protocol="tcp", source=r1, source_port=r2, destination=r3, destination_port=r4),
+        "only r0 and r5 of r0 to r5 are free; name 3 with scratch=",
+    ),
     "no field": (lambda: packet.load(r2, r6, 12), "12 is not a field"),
     "16 bytes": (lambda: packet.load(r2, r6, ipv6.SOURCE), "ipv6.SOURCE has 16 bytes"),
     "no order": (lambda: packet.load(r2, r6, PORT, order="big"), 'neither "host" nor "network"'),
@@ -218,6 +227,15 @@ REFUSED = {
     "516 bytes": (lambda: checksum.diff(None, 0, r7, 516), "from 0 to 512"),
     "NULL": (lambda: checksum.diff(None, 4, r7, 4), "None goes with 0 bytes"),
     "nothing there": (lambda: checksum.diff(r6, 0, r7, 4), "None goes with 0 bytes"),
+    "diff above the stack": (lambda: checksum.diff(None, 0, fp - 4, 8), "what new is of 8 bytes at fp - 4 is not"),
+    "diff at fp": (lambda: checksum.diff(fp, 4, None, 0), "not within the stack"),
+    "a seed too wide": (lambda: checksum.diff(None, 0, r7, 4, 1 << 32), "the seed must be from 0"),
+    "enforce alone": (
+        lambda: checksum.replace_l4(r6, 50, r7, r8, mark_enforce=True),
+        "mark_enforce=True does nothing without mark_mangled_0=True",
+    ),
+    "a port too wide": (lambda: checksum.replace_l4(r6, 50, 0x10000, r8, 2), "old, a number of 2 bytes, must be from"),
+    "an address too wide": (lambda: checksum.replace_l3(r6, 24, r7, 1 << 32), "new, a number of 4 bytes, must be"),
     "no checksum": (lambda: checksum.update(r6, ipv4.TTL, 1, 2), "ipv4.TTL is not a checksum's field"),
     "sctp": (lambda: nat.xdp_dnat(r8, r9, protocol="sctp", port=1), 'not "tcp", "udp" or None'),
     "no change": (lambda: nat.xdp_dnat(r8, r9, protocol="tcp"), "give a new address"),

@@ -23,6 +23,10 @@ def configured(index=0, **changed):
     return rate_limit.configured(given.pop("config", CONFIG), index, given.pop("buckets", BUCKETS), **given)
 
 
+def mapped(type, value):
+    return fb.MapSpec(type, key=fb.u32, value=value, max_entries=2, name="other")
+
+
 def longest_path(raw, races=True):
     """Instructions on the longest way through code without loops, read from its bytes as RFC 9669 lays them out.
 
@@ -129,8 +133,8 @@ def test_off_is_sixteen_zeros():
 
 REFUSED = [
     (lambda: simple(rate=0), "lets nothing through"),
-    (lambda: simple(rate=0.0004), "at least 0.001, not 0.0004"),
-    (lambda: rate_limit.limit(0.0004, 1), "at least 0.001, not 0.0004"),
+    (lambda: simple(rate=0.0004), "the rate must be at least 0.001, not 0.0004"),
+    (lambda: rate_limit.limit(0.0004, 1), "the rate must be 0 or at least 0.001, not 0.0004"),
     (lambda: simple(rate=-1), "the rate must be from 0"),
     (lambda: simple(rate=float("nan")), "not nan"),
     (lambda: simple(rate=float("inf")), "not inf"),
@@ -146,8 +150,12 @@ REFUSED = [
     (lambda: configured(stack=fp - 16), "is not within the stack"),
     (lambda: configured(index=-1), "the index must be from 0"),
     (lambda: configured(index="x"), "is not an index"),
-    (lambda: configured(config=BUCKETS), "values of 16 bytes; buckets has 8"),
-    (lambda: simple(buckets=CONFIG), "values of 8 bytes; config has 16"),
+    (lambda: configured(index=2), "the index must be from 0 to 1, which config has, not 2"),
+    (lambda: configured(config=BUCKETS), "the limits are in a map of type array; buckets is of type hash"),
+    (lambda: configured(config=mapped("array", fb.u64)), "values of 16 bytes; other has 8"),
+    (lambda: simple(buckets=CONFIG), "the buckets are in a map of type hash or lru_hash; config is of type array"),
+    (lambda: simple(buckets=mapped("percpu_array", fb.u64)), "other is of type percpu_array"),
+    (lambda: simple(buckets=mapped("lru_hash", rate_limit.Limit)), "values of 8 bytes; other has 16"),
     (lambda: simple(buckets=7), "7 is not a map"),
     (lambda: simple(fail=""), "cannot name a label"),
     (lambda: simple(error=7), "cannot name a label"),
