@@ -42,8 +42,8 @@ class Block(Piece):
     """A piece with a contract. Code tells where its blocks stand: `Code.pieces`.
 
     `clobbers` are the registers that it writes or leaves undefined; all others keep their values. `stack` is the range
-    of the stack that it writes by itself, as offsets from fp, the end not included; what a body writes that you give it,
-    it does not know. `fails_to` is the label of the caller that it goes to when it fails.
+    of the stack that it writes by itself, as offsets from fp, the end not included; what a body writes that you give
+    it, it does not know. `fails_to` is the label of the caller that it goes to when it fails.
     """
 
     __match_args__ = ("parts", "name", "clobbers", "stack", "fails_to", "source")
