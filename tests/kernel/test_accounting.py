@@ -286,8 +286,9 @@ def test_what_the_kernel_skipped_is_missed():
             fb.trace(f"tracepoint:timer:{TIMER}", "ts", pid=child.pid) as trace,
         ):
             watched = Watched(trace)
-            # The child runs only while all are attached: for it, each of them saw the same events.
-            while (stats := watched.look()).received == 0 or happened.maps["own"][0] < stats.received + 20:
+            # The child runs only while all are attached: for it, each of them saw the same events. What is received
+            # after the look leaves at least one that was skipped.
+            while (stats := watched.look()).received == 0 or happened.maps["own"][0] < stats.received + 40:
                 child.getppid(1000)
                 child.run("for _ in range(100_000): pass")
             trace.close()
@@ -298,7 +299,7 @@ def test_what_the_kernel_skipped_is_missed():
             ran_for = ran.maps["runs"][0]
             skipped = happened.maps["all"][0] - ran_for
         assert stats.lost == 0
-        assert own - stats.received >= 20
+        assert own - stats.received > 0
         assert own - stats.received <= stats.missed <= skipped
 
 
