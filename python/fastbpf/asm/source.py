@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _PACKAGE = __file__.removesuffix("asm/source.py")
 _PLACES = tuple(_PACKAGE + name for name in ("asm/", "blocks/", "programs.py"))
 _OURS: set[str] = set()
+# A line that writes many instructions is one object.
+_SOURCES: dict[str, dict[int, Source]] = {}
 
 
 class Source(Value):
@@ -49,7 +51,11 @@ def here() -> Source:
     while frame is not None:
         file = frame.f_code.co_filename
         if file not in _OURS and not _is_ours(file, frame):
-            return Source(file, frame.f_lineno)
+            lines, line = _SOURCES.setdefault(file, {}), frame.f_lineno
+            source = lines.get(line)
+            if source is None:
+                source = lines[line] = Source(file, line)
+            return source
         frame = frame.f_back
     return Source("<unknown>", 0)
 
