@@ -43,9 +43,9 @@ from fastbpf.asm import (
 )
 from fastbpf.asm.operands import REGISTERS, within, writable
 from fastbpf.asm.refusal import OperandError, checked, show
-from fastbpf.blocks.block import block, scratch
+from fastbpf.blocks.block import block, own, scratch
 from fastbpf.blocks.header import spare
-from fastbpf.blocks.operand import extent, goals, mentioned, own, place, settled, written
+from fastbpf.blocks.operand import extent, goals, mentioned, place, settled, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

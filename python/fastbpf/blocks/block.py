@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Block", "block", "free", "on_stack", "scratch"]
 
-_DEPTH = 512
+DEPTH = 512
 
 # what calls leave undefined anyway; r6 to r9 hold what programs want to keep
 _PASSING = (r0, r5, r4, r3, r2, r1)
@@ -110,6 +110,13 @@ def free(count: int, *taken: object) -> tuple[Register, ...]:
     return left[:count]
 
 
+def own(name: str, *taken: object) -> str:
+    """A name for a label of a block that is none of those `taken` by whoever uses it."""
+    while name in taken:
+        name += "'"
+    return name
+
+
 def scratch(*taken: object, wanted: Register | None = None) -> Register:
     """A register for passing use: `wanted`, which must not be among those `taken`, else the first that is free.
 
@@ -127,8 +134,8 @@ def on_stack(place: object, size: int, align: int = 1, *, what: str = "the place
     """The offset from fp of `size` bytes on the stack, such as `fp - 16`, which must lie within its 512 bytes."""
     if type(place) is not Address or place.base != fp:
         raise OperandError(f"{show(place)} is not on the stack; {what} is written fp - 16")
-    if not -_DEPTH <= place.offset <= -size:
-        within = f"the stack, fp - {_DEPTH} to fp - 1; the highest is fp - {size}"
+    if not -DEPTH <= place.offset <= -size:
+        within = f"the stack, fp - {DEPTH} to fp - 1; the highest is fp - {size}"
         raise OperandError(f"{what} of {size} bytes at {place} is not within {within}")
     if place.offset % align:
         down = place.offset // align * align

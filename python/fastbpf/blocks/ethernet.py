@@ -21,8 +21,8 @@ from fastbpf.asm.jump import jeq, jgt, jne, label
 from fastbpf.asm.memory import ldxh
 from fastbpf.asm.operands import Register, label_name, within
 from fastbpf.asm.refusal import checked
-from fastbpf.blocks.block import block
-from fastbpf.blocks.header import HeaderField, advance, bounded, distinct, own, swapped
+from fastbpf.blocks.block import block, own
+from fastbpf.blocks.header import HeaderField, advance, bounded, distinct, swapped
 from fastbpf.blocks.packet import exchanged
 
 TYPE_CHECKING = False
@@ -102,11 +102,12 @@ def parse(data: Register, end: Register, *, protocol: Register, header: Register
       10: (95) exit
     """
     distinct(data=data, end=end, protocol=protocol, header=header)
-    to, found = label_name(fail), own(fail, "found")
+    to = label_name(fail)
+    found = own("found", to)
     row: list[Part] = [*advance(header, data, LENGTH, end, to), ldxh(protocol, header, -2)]
     for i in range(within(tags, 0, 8, "the number of tags")):
-        row += [jeq(protocol, swapped(VLAN, 2), own(to, f"tag {i}")), jne(protocol, swapped(QINQ, 2), found)]
-        row += [label(own(to, f"tag {i}")), add(header, TAG_LENGTH), jgt(header, end, to), ldxh(protocol, header, -2)]
+        row += [jeq(protocol, swapped(VLAN, 2), own(f"tag {i}", to)), jne(protocol, swapped(QINQ, 2), found)]
+        row += [label(own(f"tag {i}", to)), add(header, TAG_LENGTH), jgt(header, end, to), ldxh(protocol, header, -2)]
     return block("ethernet.parse", row, label(found), be16(protocol), clobbers=(protocol, header), fails_to=to)
 
 

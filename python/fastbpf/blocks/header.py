@@ -157,11 +157,6 @@ def advance(pointer: Register, start: Register, size: int, end: Register, fail: 
     return [mov(pointer, start), add(pointer, size), jgt(pointer, end, label_name(fail))]
 
 
-def own(fail: str, name: str) -> str:
-    """A label of a block's own, which cannot be the one that the block fails to."""
-    return f"{label_name(fail)}: {name}"
-
-
 def reach(offset: object, size: object) -> tuple[int, int]:
     """An offset and a size that the verifier follows."""
     checked_offset = within(offset, 0, _REACH, "the offset")

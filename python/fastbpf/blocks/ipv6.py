@@ -29,9 +29,9 @@ from fastbpf.asm.jump import ja, jeq, jgt, jle, jne, jset, label
 from fastbpf.asm.memory import ldxb, ldxh, ldxw, stxb, stxdw, stxw
 from fastbpf.asm.operands import Address, Register, fp, label_name, offset16, within
 from fastbpf.asm.refusal import OperandError, checked
-from fastbpf.blocks.block import block, on_stack
+from fastbpf.blocks.block import block, on_stack, own
 from fastbpf.blocks.block import scratch as free
-from fastbpf.blocks.header import HeaderField, advance, bounded, distinct, own, swapped
+from fastbpf.blocks.header import HeaderField, advance, bounded, distinct, swapped
 from fastbpf.blocks.packet import exchanged
 
 TYPE_CHECKING = False
@@ -164,9 +164,9 @@ def extensions(
     size, to = free(payload, end, protocol, wanted=scratch), label_name(fail)
     row: list[Part] = []
     for i in range(within(most, 1, 8, "the number of extension headers")):
-        options, fragment, last, joined = (own(to, f"{name} {i}") for name in ("options", "fragment", "last", "joined"))
+        options, fragment, last, joined = (own(f"{name} {i}", to) for name in ("options", "fragment", "last", "joined"))
         row += [jeq(protocol, kind, options) for kind in (*_OPTIONS, _FRAGMENT)]
-        row += [jne(protocol, _AUTHENTICATION, own(to, "done"))]
+        row += [jne(protocol, _AUTHENTICATION, own("done", to))]
         row += [label(options), advance(size, payload, 8, end, to), jeq(protocol, _FRAGMENT, fragment)]
         row += [ldxb(size, payload, 1), jne(protocol, _AUTHENTICATION, last)]
         # the length of an authentication header is in words of 4 bytes, less 2
@@ -175,7 +175,7 @@ def extensions(
         row += [label(last), add(size, 1), lsh(size, 3), ja(joined)]
         row += [label(fragment), ldxh(size, payload, 2), jset(size, swapped(0xFFF8, 2), to), mov(size, 8)]
         row += [label(joined), ldxb(protocol, payload, 0), add(payload, size), jgt(payload, end, to)]
-    return block("ipv6.extensions", row, label(own(to, "done")), clobbers=(payload, protocol, size), fails_to=to)
+    return block("ipv6.extensions", row, label(own("done", to)), clobbers=(payload, protocol, size), fails_to=to)
 
 
 @checked

@@ -18,8 +18,8 @@ from __future__ import annotations
 from fastbpf.asm import *
 from fastbpf.asm.operands import within, writable
 from fastbpf.asm.refusal import OperandError, checked
-from fastbpf.blocks.block import block
-from fastbpf.blocks.operand import BY_CALLS, goals, own, place, settled, stores, written
+from fastbpf.blocks.block import block, own
+from fastbpf.blocks.operand import BY_CALLS, goals, place, settled, stores, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ import sys
 from fastbpf.asm import *
 from fastbpf.asm.operands import signed32, within
 from fastbpf.asm.refusal import OperandError, checked, is_map, nearest, show
-from fastbpf.blocks.block import block
+from fastbpf.blocks.block import block, own
 from fastbpf.blocks.memory import write
-from fastbpf.blocks.operand import BY_CALLS, apart, extent, invoke, moved, numeric, own, place, survives
+from fastbpf.blocks.operand import BY_CALLS, apart, extent, moved, numeric, place, survives
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def lookup(map: MapObject | Register, key: Place, dst: Register = r0, *, fail: s
     """
     _element(map, key)
     checks = [] if fail is None else [jeq(r0, 0, fail)]
-    steps = invoke("map_lookup_elem", map, key)
+    steps = call.map_lookup_elem(map, key)
     return block("maps.lookup", steps, checks, moved(dst), clobbers=(*BY_CALLS, dst), fails_to=fail)
 
 
@@ -99,7 +99,7 @@ def update(
     if type(flags) is not Register:
         signed32(flags, "flags of maps are below that")
     checks = [] if fail is None else [jne(r0, 0, fail)]
-    steps = invoke("map_update_elem", map, key, value, flags)
+    steps = call.map_update_elem(map, key, value, flags)
     return block("maps.update", steps, checks, clobbers=BY_CALLS, fails_to=fail)
 
 
@@ -119,7 +119,7 @@ def delete(map: MapObject | Register, key: Place, *, fail: str | None = None) ->
     """
     _element(map, key)
     checks = [] if fail is None else [jne(r0, 0, fail)]
-    return block("maps.delete", invoke("map_delete_elem", map, key), checks, clobbers=BY_CALLS, fails_to=fail)
+    return block("maps.delete", call.map_delete_elem(map, key), checks, clobbers=BY_CALLS, fails_to=fail)
 
 
 @checked
@@ -145,11 +145,11 @@ def lookup_or_init(
     for what, one in (("the map", map), ("the key", key), ("the value", value)):
         survives(one, what)
     found = own("found", fail)
-    find = invoke("map_lookup_elem", map, key)
+    find = call.map_lookup_elem(map, key)
     return block(
         "maps.lookup_or_init",
         [*find, jne(r0, 0, found)],
-        [*invoke("map_update_elem", map, key, value, NOEXIST), *find],
+        [*call.map_update_elem(map, key, value, NOEXIST), *find],
         [] if fail is None else [jeq(r0, 0, fail)],
         [label(found), *moved(dst)],
         clobbers=(*BY_CALLS, dst),
@@ -204,7 +204,7 @@ def increment(
     amount = by if type(by) is Register else r1
     load = [] if type(by) is Register else [const(r1, _fits(by, size))]
     adding = [*load, atomic_add(r0, offset, amount, size="u64" if size == 8 else "u32")]
-    find = invoke("map_lookup_elem", map, key)
+    find = call.map_lookup_elem(map, key)
     add_to, done = own("found", fail), own("done", fail)
     if new is None:
         steps: list[Part] = [*find, jeq(r0, 0, done if fail is None else fail), *adding, label(done)]
@@ -217,7 +217,7 @@ def increment(
         "maps.increment",
         [*find, jne(r0, 0, add_to)],
         _fresh(at, whole, offset, size, by),
-        [*invoke("map_update_elem", map, key, at, NOEXIST), jeq(r0, 0, done)],
+        [*call.map_update_elem(map, key, at, NOEXIST), jeq(r0, 0, done)],
         [*find, jeq(r0, 0, done if fail is None else fail)],
         [label(add_to), *adding, label(done)],
         clobbers=BY_CALLS,

@@ -22,7 +22,7 @@ from fastbpf.asm import *
 from fastbpf.asm.operands import within
 from fastbpf.asm.refusal import OperandError, checked, nearest, show
 from fastbpf.blocks.block import block, scratch
-from fastbpf.blocks.operand import BY_CALLS, extent, invoke, place, size_of
+from fastbpf.blocks.operand import BY_CALLS, extent, place, size_of
 from fastbpf.errors import LayoutError
 
 TYPE_CHECKING = False
@@ -227,7 +227,7 @@ def read_user(at: Place, size: int, source: Place, *, fail: str | None = None) -
 
 def _read(name: str, helper: str, at: Place, size: int, source: Place, fail: str | None) -> Block:
     target, origin = place(at, size_of(size)), place(source, 1, what="the source")
-    steps = invoke(helper, target, size, origin)
+    steps = getattr(call, helper)(target, size, origin)
     checks = [] if fail is None else [jne(r0, 0, fail)]
     return block(f"memory.{name}", steps, checks, clobbers=BY_CALLS, stack=extent(target, size), fails_to=fail)
 

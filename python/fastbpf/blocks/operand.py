@@ -8,7 +8,7 @@ from fastbpf.asm import *
 from fastbpf.asm import opcode as op
 from fastbpf.asm.assembly import Piece
 from fastbpf.asm.operands import REGISTERS, offset16, within
-from fastbpf.asm.refusal import OperandError, is_map, nearest, show
+from fastbpf.asm.refusal import OperandError, nearest, show
 from fastbpf.blocks.block import Block, on_stack
 
 TYPE_CHECKING = False
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from fastbpf.asm.assembly import Part
-    from fastbpf.asm.operands import MapObject
 
     #: Where data is: `fp - 16`, `r6 + 8`, or r6 for r6 + 0.
     Place: TypeAlias = Address | Register
@@ -76,34 +75,6 @@ def numeric(value: object, what: str, instead: str) -> None:
 def moved(dst: Register) -> tuple[Instruction, ...]:
     """What brings the result of a call from r0 to where it is wanted."""
     return () if dst == r0 else (mov(dst, r0),)
-
-
-def invoke(name: str, *arguments: Register | Address | int | MapObject) -> tuple[Instruction, ...]:
-    """Call a helper with the arguments put into place in their order, as compilers do, where that overwrites none."""
-    by_call: tuple[Instruction, ...] = getattr(call, name)(*arguments)
-    steps: list[Instruction] = []
-    written: set[Register] = set()
-    for target, argument in zip(REGISTERS[1:], arguments, strict=False):
-        base = argument.base if type(argument) is Address else argument
-        if base in written:
-            return by_call
-        if type(base) is Register:
-            steps += [mov(target, base)] if base != target else []
-            steps += [add(target, argument.offset)] if type(argument) is Address and argument.offset else []
-        elif is_map(argument):
-            steps.append(ld_map(target, argument))
-        else:
-            steps.append(const(target, argument))  # type: ignore[arg-type]  # the call refused all others
-        if argument != target:
-            written.add(target)
-    return *steps, by_call[-1]
-
-
-def own(name: str, *taken: object) -> str:
-    """A name for a label of a block that is none of those `taken` by whoever uses it."""
-    while name in taken:
-        name += "'"
-    return name
 
 
 def one_of(value: object, choices: Mapping[str, object], what: str) -> str:

@@ -22,7 +22,7 @@ from fastbpf.asm import *
 from fastbpf.asm.refusal import OperandError, checked, show
 from fastbpf.blocks.block import block, scratch
 from fastbpf.blocks.memory import write
-from fastbpf.blocks.operand import BY_CALLS, extent, invoke, place
+from fastbpf.blocks.operand import BY_CALLS, extent, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def trace_printk(text: str, *arguments: Operand | Address, at: Place) -> Block:
     data = text.encode() + b"\0"
     address = place(at, len(data), what="the text")
     by = scratch(address.base, *(one.base if type(one) is Address else one for one in arguments))
-    steps = write(address, data, by), invoke("trace_printk", address, len(data), *arguments)
+    steps = write(address, data, by), call.trace_printk(address, len(data), *arguments)
     return block("printing.trace_printk", *steps, clobbers=(*BY_CALLS, by), stack=extent(address, len(data)))
 
 

@@ -19,7 +19,7 @@ from fastbpf.asm import *
 from fastbpf.asm.operands import REGISTERS, register, within, writable
 from fastbpf.asm.refusal import OperandError, checked, show
 from fastbpf.blocks.block import block
-from fastbpf.blocks.operand import BY_CALLS, extent, invoke, numeric, place, size_of, survives
+from fastbpf.blocks.operand import BY_CALLS, extent, numeric, place, size_of, survives
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def info(thread: Register, user: Register, comm: Place | None = None, size: int 
         survives(dst, "what the block finds")
     if thread == user:
         raise OperandError(f"{thread} cannot hold both")
-    parts = [*invoke(_THREAD), mov(thread, r0), *invoke(_USER), mov(user, r0)]
+    parts = [*getattr(call, _THREAD)(), mov(thread, r0), *getattr(call, _USER)(), mov(user, r0)]
     if comm is None:
         return block("process.info", parts, clobbers=(*BY_CALLS, thread, user))
     at = place(comm, size_of(size))
     if at.base in (thread, user):
         raise OperandError(f"comm={show(comm)}: {at.base} holds something else by then")
     survives(at, "the place of the name")
-    name = invoke("get_current_comm", at, size)
+    name = call.get_current_comm(at, size)
     return block("process.info", parts, name, clobbers=(*BY_CALLS, thread, user), stack=extent(at, size))
 
 
@@ -181,7 +181,7 @@ def only_gid(gid: Operand, fail: str) -> Block:
 def _half(name: str, dst: Register, both: Register | None, helper: str, *, high: bool) -> Block:
     if both is not None:
         numeric(REGISTERS[register(both)], "what `info` found", "it is in the registers that `info` was given")
-    source, calls, lost = (r0, invoke(helper), BY_CALLS) if both is None else (both, (), ())
+    source, calls, lost = (r0, getattr(call, helper)(), BY_CALLS) if both is None else (both, (), ())
     # to shift in place, nothing need be moved
     steps = [*([mov(dst, source)] if dst != source else []), rsh(dst, 32)] if high else [mov32(dst, source)]
     return block(f"process.{name}", calls, steps, clobbers=(*lost, dst))
@@ -194,4 +194,6 @@ def _only(name: str, wanted: Operand, fail: str, helper: str, *, high: bool) -> 
     else:
         within(wanted, 0, (1 << 32) - 1, "the number")
     shift = [rsh(r0, 32)] if high else []
-    return block(f"process.{name}", invoke(helper), shift, jne32(r0, wanted, fail), clobbers=BY_CALLS, fails_to=fail)
+    return block(
+        f"process.{name}", getattr(call, helper)(), shift, jne32(r0, wanted, fail), clobbers=BY_CALLS, fails_to=fail
+    )

@@ -15,7 +15,7 @@ from fastbpf.asm import *
 from fastbpf.asm.operands import label_name, within
 from fastbpf.asm.refusal import OperandError, checked, show
 from fastbpf.blocks.block import block
-from fastbpf.blocks.operand import BY_CALLS, invoke, moved
+from fastbpf.blocks.operand import BY_CALLS, moved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def u32(dst: Register = r0) -> Block:
        0: (85) call bpf_get_prandom_u32#7
        1: (bf) r6 = r0
     """
-    return block("random.u32", invoke("get_prandom_u32"), moved(dst), clobbers=(*BY_CALLS, dst))
+    return block("random.u32", call.get_prandom_u32(), moved(dst), clobbers=(*BY_CALLS, dst))
 
 
 @checked
@@ -129,4 +129,4 @@ def choose(weights: Mapping[str, int]) -> Block:
 
 def draw(n: object) -> list[Instruction]:
     """What leaves a number below n in r0."""
-    return [*invoke("get_prandom_u32"), mod(r0, within(n, 1, _MOST, "n"))]
+    return [*call.get_prandom_u32(), mod(r0, within(n, 1, _MOST, "n"))]

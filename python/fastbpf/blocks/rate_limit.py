@@ -18,8 +18,8 @@ from __future__ import annotations
 from fastbpf.asm import *
 from fastbpf.asm.operands import integer, label_name, map_object, within
 from fastbpf.asm.refusal import OperandError, checked, show
-from fastbpf.blocks.block import Block, block, on_stack
-from fastbpf.blocks.operand import BY_CALLS, own
+from fastbpf.blocks.block import Block, block, on_stack, own
+from fastbpf.blocks.operand import BY_CALLS
 from fastbpf.record import Struct, u64
 
 __all__ = ["OFF", "Limit", "configured", "limit", "simple"]

@@ -41,7 +41,7 @@ from fastbpf.asm.operands import integer, register, within
 from fastbpf.asm.refusal import OperandError, checked, show
 from fastbpf.blocks.block import block
 from fastbpf.blocks.maps import known
-from fastbpf.blocks.operand import BY_CALLS, invoke, moved, place, size_of
+from fastbpf.blocks.operand import BY_CALLS, moved, place, size_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def reserve(ring: MapObject | Register, size: int, dst: Register = r0, *, fail: 
     """
     _ring(ring, size)
     checks = [] if fail is None else [jeq(r0, 0, fail)]
-    steps = invoke("ringbuf_reserve", ring, size, 0)
+    steps = call.ringbuf_reserve(ring, size, 0)
     return block("ringbuf.reserve", steps, checks, moved(dst), clobbers=(*BY_CALLS, dst), fails_to=fail)
 
 
@@ -109,7 +109,7 @@ def submit(record: Register, flags: Operand = 0) -> Block:
        2: (85) call bpf_ringbuf_submit#132
     """
     register(record)
-    return block("ringbuf.submit", invoke("ringbuf_submit", record, _wakeup(flags)), clobbers=BY_CALLS)
+    return block("ringbuf.submit", call.ringbuf_submit(record, _wakeup(flags)), clobbers=BY_CALLS)
 
 
 @checked
@@ -122,7 +122,7 @@ def discard(record: Register, flags: Operand = 0) -> Block:
     <Block ringbuf.discard: clobbers r0, r1, r2, r3, r4, r5>
     """
     register(record)
-    return block("ringbuf.discard", invoke("ringbuf_discard", record, _wakeup(flags)), clobbers=BY_CALLS)
+    return block("ringbuf.discard", call.ringbuf_discard(record, _wakeup(flags)), clobbers=BY_CALLS)
 
 
 @checked
@@ -154,7 +154,7 @@ def output(
         _ring(ring, size)
         place(data, integer(size), what="the record")
     # as it was written, so that a register is moved and not added to
-    steps = invoke("ringbuf_output", ring, data, size, _wakeup(flags))
+    steps = call.ringbuf_output(ring, data, size, _wakeup(flags))
     checks = [] if fail is None else [jne(r0, 0, fail)]
     return block("ringbuf.output", steps, checks, clobbers=BY_CALLS, fails_to=fail)
 
@@ -178,7 +178,7 @@ def query(ring: MapObject | Register, what: Operand = AVAIL_DATA, dst: Register 
     _ring(ring, 1)
     if type(what) is not Register:
         within(what, AVAIL_DATA, PROD_POS, "what is asked")
-    return block("ringbuf.query", invoke("ringbuf_query", ring, what), moved(dst), clobbers=(*BY_CALLS, dst))
+    return block("ringbuf.query", call.ringbuf_query(ring, what), moved(dst), clobbers=(*BY_CALLS, dst))
 
 
 def _ring(ring: object, size: object) -> None:

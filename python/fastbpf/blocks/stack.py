@@ -12,6 +12,7 @@ from __future__ import annotations
 from fastbpf.asm import *
 from fastbpf.asm.operands import within
 from fastbpf.asm.refusal import OperandError, checked, show
+from fastbpf.blocks.block import DEPTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Stack"]
-
-_DEPTH = 512
 
 
 class Stack:
@@ -70,7 +69,7 @@ class Stack:
             AsmError: the stack has no room for it.
         """
         if isinstance(size, int):
-            count = within(size, 1, _DEPTH, "the size of a place")
+            count = within(size, 1, DEPTH, "the size of a place")
             least = count & -count if count % 8 else 8
         elif hasattr(size, "size") and hasattr(size, "align"):
             count, least = size.size, size.align
@@ -80,10 +79,10 @@ class Stack:
             raise OperandError(f"{show(align)} is no alignment; there are 1, 2, 4 and 8")
         end = self._used + count
         end += -end % (align or least)
-        if end > _DEPTH:
-            raise OperandError(f"{count} bytes more do not fit: {_DEPTH - self._used} are free")
+        if end > DEPTH:
+            raise OperandError(f"{count} bytes more do not fit: {DEPTH - self._used} are free")
         self._used = end
         return fp - end
 
     def __repr__(self) -> str:
-        return f"<Stack: {self._used} of {_DEPTH} bytes taken>"
+        return f"<Stack: {self._used} of {DEPTH} bytes taken>"

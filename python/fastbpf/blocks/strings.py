@@ -19,7 +19,7 @@ from __future__ import annotations
 from fastbpf.asm import *
 from fastbpf.asm.refusal import checked
 from fastbpf.blocks.block import block
-from fastbpf.blocks.operand import BY_CALLS, extent, invoke, place, size_of
+from fastbpf.blocks.operand import BY_CALLS, extent, place, size_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +65,6 @@ def read_user(at: Place, size: int, source: Place, *, fail: str | None = None) -
 
 def _read(name: str, helper: str, at: Place, size: int, source: Place, fail: str | None) -> Block:
     target, origin = place(at, size_of(size)), place(source, 1, what="the source")
-    steps = invoke(helper, target, size, origin)
+    steps = getattr(call, helper)(target, size, origin)
     checks = [] if fail is None else [jslt(r0, 0, fail)]
     return block(f"strings.{name}", steps, checks, clobbers=BY_CALLS, stack=extent(target, size), fails_to=fail)

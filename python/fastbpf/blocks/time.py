@@ -17,7 +17,7 @@ from fastbpf.asm import *
 from fastbpf.asm.operands import writable
 from fastbpf.asm.refusal import checked
 from fastbpf.blocks.block import block
-from fastbpf.blocks.operand import BY_CALLS, extent, invoke, moved, numeric, one_of, place, survives
+from fastbpf.blocks.operand import BY_CALLS, extent, moved, numeric, one_of, place, survives
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def jiffies(dst: Register = r0) -> Block:
     >>> print(assemble(time.jiffies()))
        0: (85) call bpf_jiffies64#118
     """
-    return block("time.jiffies", invoke("jiffies64"), moved(dst), clobbers=(*BY_CALLS, dst))
+    return block("time.jiffies", call.jiffies64(), moved(dst), clobbers=(*BY_CALLS, dst))
 
 
 @checked
@@ -124,4 +124,5 @@ def elapsed(since: Place, dst: Register = r0, clock: str = "monotonic") -> Block
 
 
 def _read(clock: object) -> tuple[Instruction, ...]:
-    return invoke(CLOCKS[one_of(clock, CLOCKS, "clock")])
+    read: tuple[Instruction, ...] = getattr(call, CLOCKS[one_of(clock, CLOCKS, "clock")])()
+    return read

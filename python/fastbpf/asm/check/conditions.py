@@ -125,14 +125,14 @@ class Known:
             if not found.spans:
                 return None
             without = self._without + len(found.without) - len(old.without)
-            return Known({**self.ranges, (new.left, new.bits): found}, self.others, without)  # type: ignore[dict-item]
+            return Known({**self.ranges, (new.left, new.bits): found}, self.others, without)  # type: ignore[dict-item]  # no int
         if new.reversed() in self.others:
             return None
         return self if new in self.others else Known(self.ranges, (*self.others, new), self._without)
 
     def range(self, new: Condition) -> Range:
         """What is known of the left side of a comparison."""
-        found = self.ranges.get((new.left, new.bits))  # type: ignore[arg-type]
+        found = self.ranges.get((new.left, new.bits))  # type: ignore[arg-type]  # of two ints nothing is asked
         if found is None:
             mask = M64 if new.bits == 64 else M32
             top, half = min(highest(new.left), mask), mask >> 1

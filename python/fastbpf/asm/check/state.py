@@ -175,7 +175,7 @@ def _told(value: Value, names: dict[object, object]) -> object:
     if value in names:
         return names[value]
     if kind is Leaf:
-        told: object = ("leaf", len(names), value.top, value.sure)  # type: ignore[union-attr]
+        told: object = ("leaf", len(names), value.top, value.sure)  # type: ignore[union-attr]  # its kind is asked above
     elif isinstance(value, Term):
         told = (value.operation, value.bits, _told(value.left, names), _told(value.right, names))
     elif isinstance(value, Pointer):

@@ -159,7 +159,7 @@ def combine(operation: str, bits: int, left: Number, right: Number) -> Number:
             # two steps with known numbers are one
             return combine(operation, bits, left.left, compute(operation, bits, left.right, right))
     # the same operation on the same numbers gives the same one again
-    made = right.made if isinstance(left, int) else left.made  # type: ignore[union-attr]
+    made = right.made if isinstance(left, int) else left.made  # type: ignore[union-attr]  # one of both is no int
     step = (operation, bits, left if isinstance(left, int) else None, right)
     found = made.get(step)
     if found is None:

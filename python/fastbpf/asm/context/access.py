@@ -140,11 +140,11 @@ class Access:
         # where a field is; or, where the kernel has no fields but an array, all of it
         self._known = places or [(0, self._end)]
 
-    def allows(self, offset: int, size: int, write: bool) -> bool:  # noqa: FBT001
+    def allows(self, offset: int, size: int, write: bool) -> bool:  # noqa: FBT001  # the third coordinate of an access
         """Whether Linux 6.18 accepts a read or write of `size` bytes at an offset, for some attach type."""
         return _meets(self._writes if write else self._reads, offset, size)
 
-    def certainly_refused(self, offset: int, size: int, write: bool) -> bool:  # noqa: FBT001
+    def certainly_refused(self, offset: int, size: int, write: bool) -> bool:  # noqa: FBT001  # the third coordinate of an access
         """Whether every kernel refuses it.
 
         Neither this nor `allows` holds where kernels differ, and where a later one may have another field: in a gap
