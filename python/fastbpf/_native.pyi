@@ -13,7 +13,7 @@ __all__ = [
     "Map",
     "Program",
     "RecordBatch",
-    "RingStream",
+    "Stream",
     "btf_enumerators",
     "btf_has_member",
     "btf_id",
@@ -35,6 +35,10 @@ class RecordBatch:
     @property
     def num_rows(self) -> int:
         """The number of rows."""
+
+    @property
+    def table(self) -> int:
+        """Which of its stream's tables it is a part of."""
 
     @property
     def column_names(self) -> list[str]:
@@ -147,22 +151,28 @@ class Link:
         """Detaches."""
 
 @final
-class RingStream:
-    """A ring buffer's reader: looks at the ring, decodes, and hands out batches.
+class Stream:
+    """A reader of buffers: looks at them, decodes, and hands out batches.
 
-    `fields` are `(name, offset, type)`, as `Struct.columns()` gives them.
+    A table's `(fields, size)` are what `Struct.columns()` and `Struct.size` give; a tag is its field's name, offset and
+    width, and `(number, table)` for each type of record; a sequence is offset and width of its number, and of the field
+    that tells which sequence it is of. A manner has max_rows, max_latency, background, overflow and look_back.
     """
 
-    def __new__(
-        cls,
-        map_fd: int,
-        fields: list[tuple[str, int, str]],
-        size: int,
-        max_rows: int,
-        max_latency: float,
-        background: bool,
-    ) -> RingStream: ...
-    def __arrow_c_schema__(self) -> object: ...
+    @staticmethod
+    def rings(
+        map_fds: list[int],
+        tables: list[tuple[list[tuple[str, int, str]], int]],
+        tag: tuple[str, int, int, list[tuple[int, int]]] | None,
+        sequence: tuple[tuple[int, int], tuple[int, int] | None] | None,
+        manner: object,
+    ) -> Stream:
+        """Reads ring buffers, whose records are of the same types."""
+
+    @staticmethod
+    def combined(parts: list[Stream], manner: object) -> Stream:
+        """Reads what several streams read, which are over."""
+
     def next(
         self, timeout: float | None, least: int, most: int, until: int | None = None
     ) -> tuple[RecordBatch | None, str]:
@@ -171,17 +181,26 @@ class RingStream:
         Waits for `least` rows, a full batch or the time-out (seconds), without the GIL; gives at most `most` rows.
         """
 
-    def statistics(self) -> tuple[int, int, int, int, int, int]:
-        """(received, delivered, bytes, batches, wakeups, cuts)."""
+    def poll(self, least: int, most: int) -> tuple[RecordBatch | None, str]:
+        """As `next`, without a wait: "pending" says that `fileno()` will become readable."""
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when there is something for whom `poll` told to wait."""
+
+    def schemas(self) -> list[object]:
+        """The Arrow schema of each table, as capsules."""
+
+    def statistics(self) -> dict[str, int]:
+        """Counts, by the names that `Stats` has for them; `lateness` in nanoseconds, `gaps` those of sequences."""
 
     def hold(self, held: bool) -> None:
-        """While held, reads what is in the ring now, and nothing that comes later."""
+        """While held, reads what is in the buffers now, and nothing that comes later."""
 
     def stop(self) -> None:
         """Nothing more is written: what is there is read to the end."""
 
     def close(self) -> None:
-        """Ends the stream and counts what was not read."""
+        """Ends the stream; what was not read is counted."""
 
 @final
 class Decoder:

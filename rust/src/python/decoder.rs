@@ -24,7 +24,7 @@ impl Decoder {
     fn decode(&self, py: Python<'_>, bytes: &[u8], clocks: (i64, i64, i64)) -> Result<Vec<RecordBatch>> {
         let clocks = Offsets { monotonic: clocks.0, boottime: clocks.1, tai: clocks.2 };
         let batches = py.detach(|| self.lock().decode(bytes, &clocks))?;
-        Ok(batches.into_iter().map(RecordBatch).collect())
+        Ok(batches.into_iter().map(|rows| RecordBatch { rows, table: 0 }).collect())
     }
 
     #[getter]
@@ -34,7 +34,7 @@ impl Decoder {
 
     // What is left of the last batch.
     fn finish(&self) -> Result<Option<RecordBatch>> {
-        Ok(self.lock().finish()?.map(RecordBatch))
+        Ok(self.lock().finish()?.map(|rows| RecordBatch { rows, table: 0 }))
     }
 }
 

@@ -20,7 +20,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<link::Link>()?;
     module.add_class::<map::Map>()?;
     module.add_class::<program::Program>()?;
-    module.add_class::<stream::RingStream>()?;
+    module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(batch::record_schema, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_enumerators, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_has_member, module)?)?;

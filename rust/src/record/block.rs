@@ -85,6 +85,21 @@ impl<'a> Block<'a> {
         self.shortest = self.shortest.min(length);
     }
 
+    // Adds a record of another block; there has to be room for it.
+    pub(crate) fn push(&mut self, record: Record<'a>) {
+        assert!(self.len < CAPACITY, "a block has room for {CAPACITY} records");
+        // SAFETY: a record is what its block was promised.
+        unsafe { self.extend(record.payload, record.length, 0, 1) };
+        // Records from anywhere: nobody knows what is read next.
+        self.end = self.start;
+    }
+
+    // Keeps the first `len` records.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        self.end = self.start;
+    }
+
     fn list(&mut self, run: Run, range: std::ops::Range<usize>) {
         for (i, address) in self.addresses[range.clone()].iter_mut().enumerate() {
             *address = run.first.wrapping_add(i * run.stride);
@@ -101,11 +116,7 @@ impl<'a> Block<'a> {
         if self.len == 0 { usize::MAX } else { self.shortest as usize }
     }
 
-    pub(crate) fn address(&self, index: usize) -> usize {
-        self.record(index).payload.addr()
-    }
-
-    fn record(&self, index: usize) -> Record<'a> {
+    pub(crate) fn record(&self, index: usize) -> Record<'a> {
         let (payload, length) = if self.listed {
             (self.addresses[index], self.lengths[index])
         } else {
@@ -126,13 +137,28 @@ impl<'a> Block<'a> {
         }
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = Record<'a>> {
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record<'a>> {
         (0..self.len).map(|index| self.record(index))
     }
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn payload(self) -> &'a [u8] {
+    // SAFETY (of the caller): as for Block::extend.
+    pub(crate) unsafe fn new(payload: *const u8, length: u32) -> Self {
+        Self { payload, length, lifetime: PhantomData }
+    }
+
+    pub(crate) fn address(self) -> usize {
+        self.payload.addr()
+    }
+
+    // Bytes by their place after the payload's start.
+    pub(crate) fn bytes(self, offset: isize, len: usize) -> Option<&'a [u8]> {
+        let offset = usize::try_from(offset).ok()?;
+        self.payload().get(offset..offset + len)
+    }
+
+    pub(crate) fn payload(self) -> &'a [u8] {
         // SAFETY: readable for `length` bytes during 'a (extend); committed records are not written to any more.
         unsafe { std::slice::from_raw_parts(self.payload, self.length as usize) }
     }

@@ -12,7 +12,7 @@ use arrow_schema::DataType;
 
 use super::block::{Block, Payloads};
 use super::dictionary::Dictionary;
-use super::plan::{Clock, Field, Kind, Plan};
+use super::plan::{Field, Kind, Plan};
 use super::slab::{Pool, Slab};
 use super::variable::{cut, room, tail, write_text};
 use crate::error::{Error, Result};
@@ -151,7 +151,7 @@ impl Columns {
     }
 
     // How many of the block's records there is room for in the tails. Also sees that no value points out of its record.
-    fn fitting(&self, block: &Block<'_>) -> Result<usize> {
+    pub(crate) fn fitting(&self, block: &Block<'_>) -> Result<usize> {
         let mut count = block.len().min(self.room());
         if block.shortest() < self.plan.size {
             // Those in front of the short one are good.
@@ -317,11 +317,7 @@ impl Writer {
                     _ => gather::<u64>(count, from, to, |value| value),
                 },
                 Kind::Time(clock) => {
-                    let add = match clock {
-                        Clock::Monotonic => clocks.monotonic,
-                        Clock::Boottime => clocks.boottime,
-                        Clock::Tai => clocks.tai,
-                    };
+                    let add = clock.offset(clocks);
                     gather::<i64>(count, from, to, |value| value.wrapping_add(add));
                 }
                 Kind::Bool => {

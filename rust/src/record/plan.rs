@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
 
 use crate::error::{Error, Result};
+use crate::sys::clock::Offsets;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Integer {
@@ -56,6 +57,17 @@ pub(crate) struct Plan {
     // Every record has at least this many bytes.
     pub(crate) size: usize,
     pub(crate) schema: SchemaRef,
+}
+
+impl Clock {
+    // What to add to a reading to get UTC.
+    pub(crate) fn offset(self, offsets: &Offsets) -> i64 {
+        match self {
+            Self::Monotonic => offsets.monotonic,
+            Self::Boottime => offsets.boottime,
+            Self::Tai => offsets.tai,
+        }
+    }
 }
 
 impl Integer {
@@ -163,6 +175,20 @@ fn as_i32(count: usize) -> i32 {
 }
 
 impl Plan {
+    // Whether records of the two have the same form, and become the same columns.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let fields = |plan: &Self| plan.fields.iter().map(|field| (field.offset, field.kind)).collect::<Vec<_>>();
+        self.size == other.size && self.schema.fields() == other.schema.fields() && fields(self) == fields(other)
+    }
+
+    // The first field that tells when the event happened.
+    pub(crate) fn time(&self) -> Option<(isize, Clock)> {
+        self.fields.iter().find_map(|field| match field.kind {
+            Kind::Time(clock) => Some((field.offset.cast_signed(), clock)),
+            _ => None,
+        })
+    }
+
     pub(crate) fn new(fields: Vec<(String, usize, String)>, size: usize) -> Result<Self> {
         let mut compiled = Vec::with_capacity(fields.len());
         let mut columns = Vec::with_capacity(fields.len());

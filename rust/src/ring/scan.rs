@@ -20,14 +20,6 @@ impl Cursor {
     pub(crate) fn new() -> Self {
         Self { at: 0, last: 0 }
     }
-
-    // In front of one of the records that were scanned from here on.
-    pub(crate) fn back_to(self, block: &Block<'_>, index: usize, window: Window<'_>) -> Self {
-        let start = |index| block.address(index) - HEADER - window.base.addr();
-        let at = start(index);
-        let last = if index > 0 { at - start(index - 1) } else { self.last + at - self.at };
-        Self { at, last }
-    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
