@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ pub(super) struct Stream {
 
 // Offset and width of a number in a record.
 type Number = (usize, usize);
+// (fields, size, what its schema tells)
+type Table = (Vec<Field>, usize, HashMap<String, String>);
 // (name, offset, width, (number, table) of each type)
 type Tagged = (String, usize, usize, Vec<(u64, usize)>);
 
@@ -56,13 +59,14 @@ impl Stream {
     #[pyo3(signature = (map_fds, tables, tag, sequence, manner))]
     fn rings(
         map_fds: Vec<i32>,
-        tables: Vec<(Vec<Field>, usize)>,
+        tables: Vec<Table>,
         tag: Option<Tagged>,
         sequence: Option<(Number, Option<Number>)>,
         manner: Manner,
     ) -> Result<Self> {
         let sequence = sequence.map(|(number, of)| Place { number, of });
-        let plans = plans(tables)?;
+        let plans: Vec<Arc<Plan>> =
+            plans(tables)?.into_iter().map(|plan| Ok(Arc::new(plan.without_lead()?))).collect::<Result<_>>()?;
         let route = route(tag);
         let mut inputs = Vec::new();
         let mut maps = Vec::new();
@@ -161,8 +165,8 @@ impl From<Statistics> for Counts {
     }
 }
 
-fn plans(tables: Vec<(Vec<Field>, usize)>) -> Result<Vec<Arc<Plan>>> {
-    tables.into_iter().map(|(fields, size)| Ok(Arc::new(Plan::new(fields, size)?))).collect()
+fn plans(tables: Vec<Table>) -> Result<Vec<Plan>> {
+    tables.into_iter().map(|(fields, size, metadata)| Ok(Plan::new(fields, size)?.told(&metadata))).collect()
 }
 
 fn route(tag: Option<Tagged>) -> Route {

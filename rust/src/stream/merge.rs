@@ -11,7 +11,7 @@ use super::source::{Drained, Input, corrupt};
 use super::tables::Of;
 use crate::error::{Error, Result};
 use crate::record::block::{Block, CAPACITY, Record};
-use crate::record::plan::Clock;
+use crate::record::kind::Clock;
 use crate::ring::scan::Stop;
 use crate::sys::clock::{self, Offsets};
 
