@@ -19,28 +19,29 @@ use crate::sys::poll::{Woken, wait};
 const PAGE: usize = 4096;
 const NO_ROOM: i32 = -libc::ENOSPC;
 
-fn map(kind: MapType, entries: u32) -> OwnedFd {
-    let definition =
-        MapDefinition { kind: kind as u32, key_size: 4, value_size: 4, max_entries: entries, flags: 0, name: "events" };
+fn create(kind: MapType, entries: u32, value_size: u32) -> OwnedFd {
+    let kind = kind as u32;
+    let definition = MapDefinition { kind, key_size: 4, value_size, max_entries: entries, flags: 0, name: "events" };
     bpf::map_create(&definition).expect("a map; these tests run as root")
 }
 
 fn events() -> OwnedFd {
-    map(MapType::BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4096)
+    create(MapType::BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4096, 4)
 }
 
 // Writes an event on the CPU that it runs on: its context's first word again and again, in as many bytes (at most 255)
 // as the second says. Answers what the helper does.
 struct Program(OwnedFd);
 
+fn code(op: u8, to: u8, from: u8, offset: i16, value: i32) -> [u8; 8] {
+    let mut instruction = [op, from << 4 | to, 0, 0, 0, 0, 0, 0];
+    instruction[2..4].copy_from_slice(&offset.to_ne_bytes());
+    instruction[4..].copy_from_slice(&value.to_ne_bytes());
+    instruction
+}
+
 impl Program {
     fn load(map: BorrowedFd<'_>) -> Self {
-        let code = |op: u8, to: u8, from: u8, offset: i16, value: i32| {
-            let mut instruction = [op, from << 4 | to, 0, 0, 0, 0, 0, 0];
-            instruction[2..4].copy_from_slice(&offset.to_ne_bytes());
-            instruction[4..].copy_from_slice(&value.to_ne_bytes());
-            instruction
-        };
         let mut instructions = vec![
             code(0xbf, 6, 1, 0, 0),   // r6 = r1
             code(0x79, 7, 6, 0, 0),   // r7 = *(u64 *)(r6 + 0)
@@ -49,14 +50,40 @@ impl Program {
         ];
         instructions.extend((1..=32).map(|word| code(0x7b, 10, 7, -8 * word, 0))); // *(u64 *)(r10 - 8 * word) = r7
         instructions.extend([
+            code(0xbf, 4, 10, 0, 0),   // r4 = r10
+            code(0x07, 4, 0, 0, -256), // r4 -= 256
+        ]);
+        Self::output(instructions, map)
+    }
+
+    // Writes `size` zeroes, whatever its context.
+    fn of_size(map: BorrowedFd<'_>, size: i32) -> Self {
+        let zeroes = create(MapType::BPF_MAP_TYPE_ARRAY, 1, size.cast_unsigned());
+        let instructions = vec![
+            code(0xbf, 6, 1, 0, 0),                  // r6 = r1
+            code(0x7a, 10, 0, -8, 0),                // *(u64 *)(r10 - 8) = 0
+            code(0x18, 1, 1, 0, zeroes.as_raw_fd()), // r1 = zeroes
+            code(0, 0, 0, 0, 0),
+            code(0xbf, 2, 10, 0, 0), // r2 = r10
+            code(0x07, 2, 0, 0, -8), // r2 -= 8
+            code(0x85, 0, 0, 0, 1),  // bpf_map_lookup_elem
+            code(0x55, 0, 0, 1, 0),  // if r0 != 0 goto pc+1
+            code(0x95, 0, 0, 0, 0),  // exit
+            code(0xbf, 4, 0, 0, 0),  // r4 = r0
+            code(0xb7, 5, 0, 0, size),
+        ];
+        Self::output(instructions, map)
+    }
+
+    // With the context in r6, and the bytes in r4 and r5.
+    fn output(mut instructions: Vec<[u8; 8]>, map: BorrowedFd<'_>) -> Self {
+        instructions.extend([
             code(0xbf, 1, 6, 0, 0),               // r1 = r6
             code(0x18, 2, 1, 0, map.as_raw_fd()), // r2 = map
             code(0, 0, 0, 0, 0),
-            code(0xb4, 3, 0, 0, -1),   // w3 = BPF_F_CURRENT_CPU
-            code(0xbf, 4, 10, 0, 0),   // r4 = r10
-            code(0x07, 4, 0, 0, -256), // r4 -= 256
-            code(0x85, 0, 0, 0, 25),   // bpf_perf_event_output
-            code(0x95, 0, 0, 0, 0),    // exit
+            code(0xb4, 3, 0, 0, -1), // w3 = BPF_F_CURRENT_CPU
+            code(0x85, 0, 0, 0, 25), // bpf_perf_event_output
+            code(0x95, 0, 0, 0, 0),  // exit
         ]);
         let definition = program::Definition {
             kind: BPF_PROG_TYPE_RAW_TRACEPOINT as u32,
@@ -186,6 +213,20 @@ fn what_finds_no_room_is_counted() {
     assert_eq!((values(&events), told), (vec![200], refused));
 }
 
+// The kernel counts a record's size in 16 bits, and writes more than that all the same.
+#[test]
+fn an_event_that_is_too_large_is_told() {
+    let map = events();
+    let buffers = open(map.as_fd(), 64 * PAGE, false).expect("buffers");
+    run_on(buffers[0].cpu());
+    assert_eq!(Program::of_size(map.as_fd(), 65_500).event(0, 0), 0);
+    assert_eq!(drain(&buffers[0]).0[0].payload, vec![0; 65_500]);
+    if Program::of_size(map.as_fd(), 66_000).event(0, 0) == 0 {
+        let stop = scan(&buffers[0].window(), &mut Cursor::new(), &mut Block::new(), 64);
+        assert!(matches!(stop, Stop::Corrupt { kind: 9, .. }), "{stop:?}");
+    }
+}
+
 #[test]
 fn nothing_is_stored_while_output_is_paused() {
     let map = events();
@@ -256,10 +297,10 @@ fn a_cpu_without_a_buffer_gets_nothing() {
 
 #[test]
 fn another_map_is_refused() {
-    let array = map(MapType::BPF_MAP_TYPE_ARRAY, 1);
+    let array = create(MapType::BPF_MAP_TYPE_ARRAY, 1, 4);
     let error = open(array.as_fd(), PAGE, false).map(drop).expect_err("refused");
     assert!(matches!(&error, Error::Layout(text) if text.contains("\"events\" is not a perf_event_array")), "{error}");
-    assert_eq!(check(map(MapType::BPF_MAP_TYPE_PERF_EVENT_ARRAY, 3).as_fd()).expect("one"), 3);
+    assert_eq!(check(create(MapType::BPF_MAP_TYPE_PERF_EVENT_ARRAY, 3, 4).as_fd()).expect("one"), 3);
 }
 
 #[test]

@@ -42,8 +42,8 @@ pub(crate) enum Stop {
     Full,
     // The window is at its end.
     End,
-    // The next record cannot be right. A program that writes more than fits in one (65,507 bytes) makes such records:
-    // the kernel counts their size in 16 bits.
+    // The next record cannot be right. A program that writes more than 65,500 bytes at once makes such records: the kernel
+    // counts their size in 16 bits (perf_event_header), and writes past what it has reserved.
     Corrupt { kind: u32, size: usize, at: usize },
 }
 

@@ -89,3 +89,43 @@ fn ioctl(event: BorrowedFd<'_>, request: libc::c_ulong, value: i32) -> io::Resul
     let answer = unsafe { libc::ioctl(event.as_raw_fd(), request as libc::Ioctl, value) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::fs::File;
+    use std::os::fd::IntoRawFd;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::sys::fake;
+
+    // What a kernel is asked that knows no count of what is lost, or does.
+    fn asked(knows: bool) -> (bool, Vec<perf_event_attr>) {
+        let asked = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&asked);
+        let answer = move |call: &Call<'_>| {
+            let Call::PerfEventOpen { attr, pid: -1, cpu: 3 } = call else { panic!("no other call") };
+            seen.borrow_mut().push(**attr);
+            if attr.read_format != 0 && !knows {
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            }
+            Ok(File::open("/dev/null")?.into_raw_fd().into())
+        };
+        let (_, counts) = fake::with(answer, || open_output(3, 2048, true)).expect("opened");
+        (counts, asked.take())
+    }
+
+    #[test]
+    fn an_older_kernel_is_asked_for_less() {
+        let (counts, attrs) = asked(true);
+        assert_eq!((counts, attrs.len(), attrs[0].read_format), (true, 1, FORMAT_LOST));
+        let (counts, attrs) = asked(false);
+        assert_eq!((counts, attrs.len()), (false, 2));
+        assert_eq!((attrs[0].read_format, attrs[1].read_format), (FORMAT_LOST, 0));
+        for attr in attrs {
+            assert_eq!((attr.sample_type, attr.clockid, attr.use_clockid()), (1 << 10 | 1 << 7 | 1 << 2, 1, 1));
+            assert_eq!((attr.watermark(), attr.write_backward(), attr.disabled()), (1, 1, 0));
+        }
+    }
+}
