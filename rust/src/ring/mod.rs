@@ -110,7 +110,7 @@ impl Ring {
         let start = (position & (self.size - 1)) as usize;
         // SAFETY: start is below size; the payload follows its header in the doubly mapped data, and producers do not
         // write there before it is acknowledged.
-        unsafe { Record::new(self.producer.base().add(self.page as usize + start + HEADER), length) }
+        unsafe { Record::new(self.producer.base().add(self.page as usize + start + HEADER), length, HEADER) }
     }
 
     pub(crate) fn advance(&self, bytes: usize) {

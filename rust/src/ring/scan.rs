@@ -37,7 +37,7 @@ pub(crate) enum Stop {
 // Fills `block` with up to `limit` records that are complete, passing those that were discarded.
 pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Block<'a>, limit: usize) -> Stop {
     // SAFETY: at is at most the window's length.
-    block.clear(unsafe { window.base.add(cursor.at) });
+    block.clear(unsafe { window.base.add(cursor.at) }, HEADER);
     let limit = limit.min(CAPACITY);
     while block.len() < limit {
         if cursor.at + HEADER > window.len() {

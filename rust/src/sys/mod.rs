@@ -4,6 +4,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod clock;
+pub(crate) mod cpu;
 pub(crate) mod memory;
 pub(crate) mod perf_event;
 pub(crate) mod poll;
