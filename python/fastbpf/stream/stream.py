@@ -137,9 +137,9 @@ class Stream:
         with self._lock:
             counts = self._native.statistics()
             lost, missed = self._lost(), self._missed()
-        gaps, lateness = counts.pop("gaps"), counts.pop("lateness") / 1e9
+        untold, lateness = counts.pop("lost"), counts.pop("lateness") / 1e9
         if lost is not None:
-            lost += gaps
+            lost += untold
         queued = counts["received"] - counts["delivered"] - counts["dropped"]
         return Stats(**counts, queued=queued, lost=lost, missed=missed, lateness=lateness)
 

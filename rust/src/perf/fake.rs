@@ -29,7 +29,7 @@ impl Kernel {
         let page = rustix::param::page_size();
         let pages = Mapping::anonymous(2 * page).expect("memory");
         let kernel = Self { pages: pages.base(), size: page as u64, cpu, time: 0, untold: 0, lost: 0 };
-        let nothing = File::open("/dev/null").expect("a file").into();
+        let nothing = std::sync::Arc::new(File::open("/dev/null").expect("a file").into());
         (kernel, Buffer::over(nothing, cpu, pages, overwrite, false))
     }
 

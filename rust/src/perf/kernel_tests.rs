@@ -144,7 +144,7 @@ fn drain(buffer: &Buffer) -> (Vec<Event>, u64) {
     let (events, cursor) = read(&window);
     assert_eq!(cursor.at, window.len());
     buffer.advance(cursor.at);
-    buffer.acknowledge();
+    buffer.acknowledge(0);
     (events, cursor.lost)
 }
 

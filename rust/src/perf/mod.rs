@@ -183,9 +183,7 @@ impl Buffer {
         assert!(!given_back, "a sample that was given back");
         let start = position & (self.size - 1);
         // SAFETY: the whole sample lies in the data pages, and the kernel does not write there before it is given back.
-        let record = || unsafe {
-            Record::new(self.pages.base().add(self.page + start as usize + LEAD), length, LEAD)
-        };
+        let record = || unsafe { Record::new(self.pages.base().add(self.page + start as usize + LEAD), length, LEAD) };
         (start + size <= self.size).then(record)
     }
 
@@ -239,7 +237,6 @@ impl AsFd for Buffer {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::sync::Arc;
 
     use arrow_array::cast::AsArray;
     use proptest::prelude::*;
@@ -300,7 +297,7 @@ mod tests {
         for row in 0..batch.num_rows() {
             let record = expected.pop_front().expect("no more than were written");
             assert_eq!(whole.value(row), record);
-            assert_eq!(first.value(row).to_ne_bytes(), record[scan::LEAD..scan::LEAD + 4]);
+            assert_eq!(first.value(row).to_ne_bytes(), record[LEAD..LEAD + 4]);
         }
     }
 
@@ -352,7 +349,7 @@ mod tests {
                         scan(&window, &mut cursor, &mut block, limit);
                         let taken = taken.min(block.len());
                         if taken < block.len() {
-                            cursor = cursor.back_to(&block, taken);
+                            cursor = Cursor { at: cursor.at - block.rest(taken), ..cursor };
                         }
                         // What was taken, read again up to there.
                         let mut again = Cursor::new();

@@ -12,6 +12,8 @@ const LOST: u32 = PERF_RECORD_LOST as u32;
 // u32 length of the payload.
 pub(crate) const LEAD: usize = RAW_SIZE + 4;
 const RAW_SIZE: usize = HEADER + 8 + 8;
+// Where the time is, from the payload's start.
+pub(crate) const TIME: isize = HEADER as isize - LEAD as isize;
 // A sample has at least as many bytes.
 const LEAST: usize = LEAD + 4;
 // A header, u64 id, and the u64 count of events that found no room.
@@ -28,11 +30,6 @@ pub(crate) struct Cursor {
 impl Cursor {
     pub(crate) fn new() -> Self {
         Self { at: 0, lost: 0 }
-    }
-
-    // In front of one of the records that were scanned up to here: those of a block have nothing between them.
-    pub(crate) fn back_to(self, block: &Block<'_>, index: usize) -> Self {
-        Self { at: self.at - block.rest(index), ..self }
     }
 }
 

@@ -55,6 +55,11 @@ impl<'a> Window<'a> {
         self.start + at == self.size
     }
 
+    // Whether an address lies in the pages.
+    pub(crate) fn holds(&self, address: usize) -> bool {
+        (self.data.addr()..self.data.addr() + self.size).contains(&address)
+    }
+
     // How many bytes from `at` on lie in one piece.
     pub(super) fn piece(&self, at: usize) -> usize {
         let to_wrap = if self.start + at < self.size { self.size - self.start - at } else { self.size };

@@ -10,7 +10,8 @@ use super::batch::{Field, RecordBatch, schema_capsule};
 use crate::error::{Error, Result};
 use crate::record::plan::Plan;
 use crate::stream::{
-    Batch, Input, Next, Overflow, Place, Policy, Route, Statistics, Stream as Native, Tag, Transport, Wanted,
+    Batch, Input, Next, Overflow, PerCpu, Place, Policy, Route, Statistics, Stream as Native, Tag, Transport, Wanted,
+    Way,
 };
 use crate::sys::{bpf, process};
 
@@ -64,18 +65,41 @@ impl Stream {
         sequence: Option<(Number, Option<Number>)>,
         manner: Manner,
     ) -> Result<Self> {
-        let sequence = sequence.map(|(number, of)| Place { number, of });
         let plans: Vec<Arc<Plan>> =
             plans(tables)?.into_iter().map(|plan| Ok(Arc::new(plan.without_lead()?))).collect::<Result<_>>()?;
-        let route = route(tag);
+        let way = Way { route: route(tag), sequence: place(sequence), counts: false };
         let mut inputs = Vec::new();
         let mut maps = Vec::new();
         for fd in map_fds {
             let map = process::duplicate(fd).map_err(Error::kernel("cannot use the ring buffer's map"))?;
             maps.push(bpf::map_info(map.as_fd()).map_err(Error::kernel("cannot look at the map"))?.id);
-            inputs.push(Input::new(Transport::ring(map)?, route.clone(), sequence.clone(), &plans));
+            inputs.push(Input::new(Transport::ring(map)?, way.clone()));
         }
-        Ok(Self { stream: Native::open(inputs, maps, plans, manner.into())? })
+        Ok(Self { stream: Native::open(inputs, Vec::new(), maps, plans, manner.into())? })
+    }
+
+    // The perf buffers of a map, `size` bytes for each CPU. `counts`: losses are those that the kernel counts.
+    #[staticmethod]
+    #[pyo3(signature = (map_fd, size, overwrite, tables, tag, sequence, counts, manner))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn perf_buffers(
+        map_fd: i32,
+        size: usize,
+        overwrite: bool,
+        tables: Vec<Table>,
+        tag: Option<Tagged>,
+        sequence: Option<(Number, Option<Number>)>,
+        counts: bool,
+        manner: Manner,
+    ) -> Result<Self> {
+        let plans: Vec<Arc<Plan>> = plans(tables)?.into_iter().map(Arc::new).collect();
+        let way = Way { route: route(tag), sequence: place(sequence), counts };
+        let map = process::duplicate(map_fd).map_err(Error::kernel("cannot use the perf buffer's map"))?;
+        let id = bpf::map_info(map.as_fd()).map_err(Error::kernel("cannot look at the map"))?.id;
+        Native::check_unread(&[id])?;
+        let (per_cpu, transports) = PerCpu::open(map, size, overwrite, way.clone())?;
+        let inputs = transports.into_iter().map(|transport| Input::new(transport, way.clone())).collect();
+        Ok(Self { stream: Native::open(inputs, vec![per_cpu], vec![id], plans, manner.into())? })
     }
 
     // One stream of several, which are over.
@@ -121,6 +145,10 @@ impl Stream {
         self.stream.notifies().as_raw_fd()
     }
 
+    fn pause(&self, py: Python<'_>, paused: bool) -> Result<()> {
+        py.detach(|| self.stream.pause(paused))
+    }
+
     fn hold(&self, py: Python<'_>, held: bool) -> Result<()> {
         py.detach(|| self.stream.hold(held))
     }
@@ -155,13 +183,13 @@ struct Counts {
     wakeups: u64,
     late: u64,
     lateness: u64,
-    gaps: u64,
+    lost: u64,
 }
 
 impl From<Statistics> for Counts {
     fn from(s: Statistics) -> Self {
-        let Statistics { received, delivered, bytes, batches, wakeups, cuts: cut, dropped, late, lateness, gaps } = s;
-        Self { received, delivered, dropped, cut, bytes, batches, wakeups, late, lateness, gaps }
+        let Statistics { received, delivered, bytes, batches, wakeups, cuts: cut, dropped, late, lateness, lost } = s;
+        Self { received, delivered, dropped, cut, bytes, batches, wakeups, late, lateness, lost }
     }
 }
 
@@ -174,6 +202,10 @@ fn route(tag: Option<Tagged>) -> Route {
         tables.sort_unstable();
         Route::Tagged(Tag { name, offset, width, tables })
     })
+}
+
+fn place(sequence: Option<(Number, Option<Number>)>) -> Option<Place> {
+    sequence.map(|(number, of)| Place { number, of })
 }
 
 fn answer(next: Next) -> (Option<RecordBatch>, &'static str) {

@@ -171,6 +171,10 @@ impl<'a> Record<'a> {
         unsafe { Self::new(words.as_ptr().cast::<u8>().add(lead), length, lead) }
     }
 
+    pub(crate) fn to_words(self) -> Vec<u64> {
+        self.whole().chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().expect("8 bytes"))).collect()
+    }
+
     pub(crate) fn address(self) -> usize {
         self.payload.addr()
     }

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::source::{Drained, Input, corrupt};
 use super::tables::Of;
+use super::transport::{Cursor, Stop};
 use crate::error::{Error, Result};
+use crate::perf::scan::{LEAD, TIME};
 use crate::record::block::{Block, CAPACITY, Record};
 use crate::record::kind::Clock;
-use crate::ring::scan::Stop;
 use crate::sys::clock::{self, Offsets};
 
 pub(super) struct Merge {
@@ -45,12 +46,20 @@ struct Progress {
     // Records from the `first`th on: where each stands, and whether it was given.
     first: u64,
     records: VecDeque<(u64, bool)>,
+    // Copies of those that lie in two pieces, one a lap, by where they stand.
+    wrapped: VecDeque<(u64, Vec<u64>)>,
 }
 
 impl Progress {
     // Bytes that cannot be given back to the producers yet.
     fn held(&self, position: u64) -> usize {
         self.records.front().map_or(0, |&(first, _)| (position - first) as usize)
+    }
+
+    fn copy(&self, position: u64, length: u32) -> Record<'_> {
+        let found = self.wrapped.iter().find(|&&(start, _)| start == position);
+        let (_, words) = found.expect("a record in two pieces has been copied");
+        Record::of_words(words, length, LEAD)
     }
 }
 
@@ -62,6 +71,9 @@ pub(crate) struct Time {
 }
 
 impl Time {
+    // A perf buffer's samples have it from the kernel.
+    pub(super) const OF_SAMPLE: Self = Self { offset: TIME, clock: Clock::Monotonic };
+
     // A reading of the clock.
     pub(super) fn of(self, record: Record<'_>) -> Option<i64> {
         Some(i64::from_ne_bytes(record.bytes(self.offset, 8)?.try_into().ok()?))
@@ -89,6 +101,11 @@ impl Merge {
         self.waiting.is_empty()
     }
 
+    // For as many buffers as there are now.
+    pub(super) fn widen(&mut self, inputs: usize) {
+        self.progress.resize_with(inputs, Progress::default);
+    }
+
     // Takes note of what is in a buffer.
     pub(super) fn collect(
         &mut self,
@@ -98,12 +115,13 @@ impl Merge {
         drained: &mut Drained,
     ) -> Result<()> {
         let progress = &mut self.progress[index];
-        let Input { transport, route, sequence, times } = input;
-        let mut look = transport.look();
+        let Input { transport, route, sequence, times, lost, .. } = input;
+        let window = transport.window();
+        let mut cursor = Cursor::default();
         let mut block = Block::new();
         loop {
-            let before = look.cursor();
-            let mut stop = look.scan(&mut block, CAPACITY);
+            let before = cursor;
+            let mut stop = window.scan(&mut cursor, &mut block, CAPACITY);
             let mut count = block.len();
             let of = route.of(&block, &mut count)?;
             for (i, record) in block.records().take(count).enumerate() {
@@ -114,20 +132,24 @@ impl Merge {
                     Error::Layout(format!("a record of {length} bytes is too short to tell its time"))
                 })?;
                 let time = reading.wrapping_add(clock.offset(offsets));
-                let (position, length) = (look.position(record), record.payload().len() as u32);
+                let (position, length) = (window.position(cursor, &block, i), record.payload().len() as u32);
                 let number = progress.first + progress.records.len() as u64;
                 progress.records.push_back((position, false));
+                if window.has_copied(record) {
+                    progress.wrapped.push_back((position, record.to_words()));
+                }
                 let (input, table) = (index as u16, table as u8);
                 self.waiting.push(Waiting { time, number, position, length, input, table });
             }
             if count < block.len() {
-                look.pass_only(before, &mut block, count);
+                window.pass_only(&mut cursor, before, &mut block, count);
                 stop = Stop::Full;
             }
             if let Some(sequence) = sequence {
                 sequence.see_all(&block, count);
             }
-            let passed = look.cursor().at - before.at;
+            *lost += cursor.lost_since(before);
+            let passed = cursor.at - before.at;
             transport.advance(passed);
             drained.events += count as u64;
             drained.bytes += passed as u64;
@@ -157,12 +179,18 @@ impl Merge {
     }
 
     // A block of the events whose turn it is, from the `at`th.
-    pub(super) fn block<'a>(&self, inputs: &'a [Input], at: usize, end: usize, limit: usize) -> (Block<'a>, Of) {
+    pub(super) fn block<'a>(&'a self, inputs: &'a [Input], at: usize, end: usize, limit: usize) -> (Block<'a>, Of) {
         let mut block = Block::new();
         let mut each = [0; CAPACITY];
         let events = &self.waiting[at..end];
         for (event, table) in events.iter().take(limit.min(CAPACITY)).zip(&mut each) {
-            block.push(inputs[usize::from(event.input)].transport.record(event.position, event.length));
+            let input = usize::from(event.input);
+            let found = inputs[input].transport.record(event.position, event.length);
+            let record = found.unwrap_or_else(|| self.progress[input].copy(event.position, event.length));
+            if block.len() > 0 && block.record(0).lead() != record.lead() {
+                break; // another kind of buffer
+            }
+            block.push(record);
             *table = event.table;
         }
         (block, Of::Each(each))
@@ -187,9 +215,10 @@ impl Merge {
     pub(super) fn release(&mut self, count: usize, inputs: &[Input]) {
         self.waiting.drain(..count);
         for (progress, input) in self.progress.iter_mut().zip(inputs) {
-            while let Some(&(_, true)) = progress.records.front() {
+            while let Some(&(start, true)) = progress.records.front() {
                 progress.records.pop_front();
                 progress.first += 1;
+                progress.wrapped.pop_front_if(|&mut (position, _)| position == start);
             }
             input.transport.acknowledge(progress.held(input.transport.position()));
         }

@@ -4,6 +4,7 @@
 //! look drains the buffers into columns; the reader takes batches from the queue, or what has been gathered so far.
 
 mod merge;
+mod per_cpu;
 pub(crate) mod pump;
 mod queue;
 pub(crate) mod replay;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use arrow_schema::SchemaRef;
 
+pub(crate) use self::per_cpu::{PerCpu, Way};
 use self::pump::Pump;
 use self::queue::Queue;
 pub(crate) use self::queue::{Batch, Overflow};
@@ -42,6 +44,8 @@ const LEAST_GATHER: Duration = Duration::from_micros(50);
 const LINGER: Duration = Duration::from_millis(10);
 // The longest time without a look: programs may ask the kernel not to wake us.
 const IDLE: Duration = Duration::from_millis(100);
+// The longest time without a look at buffers that tell of many events only.
+const UNTOLD: Duration = Duration::from_millis(10);
 // A record that its producer does not finish is waited for no longer than this when a stream ends.
 const UNFINISHED: Duration = Duration::from_secs(1);
 // What a stream keeps for a slow reader; then the ring fills, and what finds no room is counted.
@@ -80,8 +84,8 @@ pub(crate) struct Statistics {
     // Events that came too late for their place in the order, and by how many nanoseconds the latest of them.
     pub(crate) late: u64,
     pub(crate) lateness: u64,
-    // Events that are missing in the sequence.
-    pub(crate) gaps: u64,
+    // Events that are missing in sequences, or that the kernel counted as lost.
+    pub(crate) lost: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -163,17 +167,27 @@ fn readers() -> MutexGuard<'static, BTreeSet<(u32, u32)>> {
 }
 
 impl Stream {
-    pub(crate) fn open(inputs: Vec<Input>, maps: Vec<u32>, plans: Vec<Arc<Plan>>, policy: Policy) -> Result<Arc<Self>> {
-        {
-            let readers = readers();
-            if maps.iter().any(|&map| readers.contains(&(process::id(), map))) {
-                return Err(Error::Stream(
-                    "this buffer has a reader already, and each event can be read once; close that stream first".into(),
-                ));
-            }
+    pub(crate) fn open(
+        inputs: Vec<Input>,
+        per_cpu: Vec<PerCpu>,
+        maps: Vec<u32>,
+        plans: Vec<Arc<Plan>>,
+        policy: Policy,
+    ) -> Result<Arc<Self>> {
+        Self::check_unread(&maps)?;
+        check_times(&inputs, &plans, &policy)?;
+        Self::begin(inputs, per_cpu, maps, plans, policy, Queue::new(0, Overflow::Block), Statistics::default())
+    }
+
+    // Each event can be read once: a map that a stream of this process reads is refused.
+    pub(crate) fn check_unread(maps: &[u32]) -> Result<()> {
+        let readers = readers();
+        if maps.iter().any(|&map| readers.contains(&(process::id(), map))) {
+            return Err(Error::Stream(
+                "this buffer has a reader already, and each event can be read once; close that stream first".into(),
+            ));
         }
-        check_times(&inputs, &policy)?;
-        Self::begin(inputs, maps, plans, policy, Queue::new(0, Overflow::Block), Statistics::default())
+        Ok(())
     }
 
     // One stream of several: they are over, and what they had gathered comes first.
@@ -181,16 +195,17 @@ impl Stream {
         for part in parts {
             let state = part.lock()?;
             state.check_whole()?;
-            check_times(state.source.as_ref().map_or(&[][..], Source::inputs), &policy)?;
+            check_times(state.source.as_ref().map_or(&[][..], Source::inputs), &part.plans, &policy)?;
         }
         let mut inputs = Vec::new();
+        let mut per_cpu = Vec::new();
         let mut maps = Vec::new();
         let mut plans: Vec<Arc<Plan>> = Vec::new();
         let mut gathered = Queue::new(0, Overflow::Block);
         let mut statistics = Statistics::default();
         for part in parts {
             let (source, queue, counted) = part.take_apart()?;
-            let (taken, tables, newest) = source.release()?;
+            let (mut taken, mut groups, tables, newest) = source.release()?;
             // Records of one layout go to one table.
             let renumbered: Vec<usize> = tables
                 .into_iter()
@@ -204,18 +219,19 @@ impl Stream {
             for batch in queue.batches.into_iter().chain(newest.batches) {
                 gathered.batches.push_back(Batch { table: renumbered[batch.table], ..batch });
             }
-            inputs.extend(taken.into_iter().map(|input| input.renumbered(&renumbered)));
+            taken.iter_mut().for_each(|input| input.route.renumber(&renumbered));
+            groups.iter_mut().for_each(|group| group.way.route.renumber(&renumbered));
+            inputs.extend(taken);
+            per_cpu.extend(groups);
             maps.extend(&part.maps);
             statistics.add(&counted);
         }
-        for input in &mut inputs {
-            input.tell_times(&plans);
-        }
-        Self::begin(inputs, maps, plans, policy, gathered, statistics)
+        Self::begin(inputs, per_cpu, maps, plans, policy, gathered, statistics)
     }
 
     fn begin(
         inputs: Vec<Input>,
+        per_cpu: Vec<PerCpu>,
         maps: Vec<u32>,
         plans: Vec<Arc<Plan>>,
         policy: Policy,
@@ -223,8 +239,8 @@ impl Stream {
         statistics: Statistics,
     ) -> Result<Arc<Self>> {
         static ID: AtomicU64 = AtomicU64::new(1);
-        let wakes: Vec<Arc<OwnedFd>> = inputs.iter().map(|input| input.transport.wakes()).collect();
-        let source = Source::new(inputs, plans.clone(), policy.max_rows, policy.look_back);
+        let wakes: Vec<Arc<OwnedFd>> = inputs.iter().flat_map(|input| input.transport.wakes()).collect();
+        let source = Source::new(inputs, per_cpu, plans.clone(), policy.max_rows, policy.look_back);
         let limit = if policy.background { (QUEUE_BYTES / source.slab_size()).max(2) } else { 0 };
         let now = Instant::now();
         let state = State {
@@ -292,7 +308,7 @@ impl Stream {
         statistics.dropped += state.queue.dropped;
         if let Some(source) = &state.source {
             (statistics.late, statistics.lateness) = source.late();
-            statistics.gaps = source.gaps(state.phase == Phase::Ended);
+            statistics.lost += source.lost(state.phase == Phase::Ended);
         }
         Ok(statistics)
     }
@@ -406,6 +422,12 @@ impl Stream {
     }
 
     fn look(&self, state: &mut State, now: Instant) -> After {
+        if let Some(source) = &mut state.source
+            && let Err(error) = source.renew(now).and_then(|wakes| self.wait_for(&wakes))
+        {
+            state.failure = Some(error);
+            state.phase = Phase::Ended;
+        }
         match state.look(&self.policy, now) {
             Ok(after) => after,
             Err(error) => {
@@ -414,6 +436,17 @@ impl Stream {
                 After::Nothing
             }
         }
+    }
+
+    fn wait_for(&self, wakes: &[Arc<OwnedFd>]) -> Result<()> {
+        if self.policy.background && !wakes.is_empty() { pump::current()?.wait_for(wakes, self.id) } else { Ok(()) }
+    }
+
+    // While it is paused, events of perf buffers are lost, and counted.
+    pub(crate) fn pause(&self, paused: bool) -> Result<()> {
+        let state = self.lock()?;
+        let closed = || Error::Stream("this stream is closed; its statistics can still be read".into());
+        state.source.as_ref().ok_or_else(closed)?.pause(paused)
     }
 
     // While it is held a stream reads what is in the ring now, and nothing that comes later.
@@ -466,7 +499,7 @@ impl Stream {
             state.statistics.received += events;
             state.statistics.bytes += bytes;
             (state.statistics.late, state.statistics.lateness) = source.late();
-            state.statistics.gaps = source.gaps(true);
+            state.statistics.lost += source.lost(true);
         }
         state.queue.batches.clear();
         self.notify.signal();
@@ -520,8 +553,8 @@ fn taken() -> Error {
     Error::Stream("this stream was stopped or closed, or is a part of another one already".into())
 }
 
-fn check_times(inputs: &[Input], policy: &Policy) -> Result<()> {
-    if policy.look_back.is_some() && !inputs.iter().all(Input::tells_times) {
+fn check_times(inputs: &[Input], plans: &[Arc<Plan>], policy: &Policy) -> Result<()> {
+    if policy.look_back.is_some() && !inputs.iter().all(|input| input.tells_times(plans)) {
         return Err(Error::Layout(
             "ordered=True goes by the records' own times; give each a field such as `ts: fb.boottime`".into(),
         ));
@@ -586,7 +619,8 @@ impl State {
             return Ok(After::Nothing);
         }
         self.phase = Phase::Idle;
-        self.due = now + IDLE;
+        // Where a single event wakes nobody, it is looked for.
+        self.due = now + if source.wakes_at_once() { IDLE } else { UNTOLD };
         Ok(After::Arm)
     }
 
@@ -598,7 +632,7 @@ impl State {
     // What becomes readable when there is an event.
     fn wakes(&self) -> Vec<Arc<OwnedFd>> {
         let inputs = self.source.as_ref().map_or(&[][..], Source::inputs);
-        inputs.iter().map(|input| input.transport.wakes()).collect()
+        inputs.iter().flat_map(|input| input.transport.wakes()).collect()
     }
 
     fn is_over(&self) -> bool {

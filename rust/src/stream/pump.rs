@@ -89,14 +89,19 @@ impl Pump {
     }
 
     pub(super) fn add(&self, stream: &Arc<Stream>, buffers: &[Arc<OwnedFd>]) -> Result<()> {
+        self.wait_for(buffers, stream.id())?;
+        self.streams().insert(stream.id(), Arc::clone(stream));
+        self.wake();
+        Ok(())
+    }
+
+    pub(super) fn wait_for(&self, buffers: &[Arc<OwnedFd>], id: u64) -> Result<()> {
         for (i, buffer) in buffers.iter().enumerate() {
-            if let Err(error) = self.epoll.add_disarmed(buffer.as_fd(), stream.id()) {
+            if let Err(error) = self.epoll.add_disarmed(buffer.as_fd(), id) {
                 buffers[..i].iter().for_each(|buffer| self.epoll.remove(buffer.as_fd()));
                 return Err(Error::kernel("cannot wait for the buffer")(error));
             }
         }
-        self.streams().insert(stream.id(), Arc::clone(stream));
-        self.wake();
         Ok(())
     }
 

@@ -1,30 +1,37 @@
 //! The buffers of a stream and the columns that their records go to.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::LEAST_GATHER;
 use super::merge::{Merge, Time};
+use super::per_cpu::{PerCpu, Way};
 use super::queue::{Queue, Room};
-use super::sequence::{Place, Sequences};
+use super::sequence::Sequences;
 use super::tables::{Of, Route, Tables, number};
-use super::transport::Transport;
+use super::transport::{Cursor, Stop, Transport};
 use crate::error::{Error, Result};
 use crate::record::block::{Block, CAPACITY};
 use crate::record::plan::Plan;
-use crate::ring::scan::Stop;
 use crate::sys::clock::{self, History, Offsets};
 
 pub(crate) struct Input {
     pub(crate) transport: Transport,
     pub(crate) route: Route,
     pub(super) sequence: Option<Sequences>,
+    // Whether the kernel's count of losses is asked for, and what its records told so far.
+    counts: bool,
+    pub(super) lost: u64,
     // Where a record of each table tells its time.
     pub(super) times: Vec<Option<Time>>,
 }
 
 pub(super) struct Source {
     inputs: Vec<Input>,
+    // Maps whose perf buffers some of the inputs are.
+    per_cpu: Vec<PerCpu>,
+    renewed: Instant,
     plans: Vec<Arc<Plan>>,
     tables: Tables,
     merge: Option<Merge>,
@@ -50,10 +57,12 @@ pub(super) struct Drained {
 
 // Clocks are looked at no more often than this.
 const CLOCKS: Duration = Duration::from_millis(10);
+// How often it is asked which CPUs are online.
+const RENEW: Duration = Duration::from_secs(1);
 // How much is read before producers get the room back.
 const ACKNOWLEDGE: usize = 256 << 10;
 
-pub(super) fn corrupt(length: u32, at: usize) -> Error {
+pub(super) fn corrupt(length: usize, at: usize) -> Error {
     Error::Stream(format!(
         "the buffer holds a record that cannot be right ({length} bytes, {at} bytes into what was there to read); is \
          another reader using the same map?"
@@ -61,12 +70,19 @@ pub(super) fn corrupt(length: u32, at: usize) -> Error {
 }
 
 impl Source {
-    pub(super) fn new(inputs: Vec<Input>, plans: Vec<Arc<Plan>>, max_rows: usize, look_back: Option<Duration>) -> Self {
+    pub(super) fn new(
+        mut inputs: Vec<Input>,
+        per_cpu: Vec<PerCpu>,
+        plans: Vec<Arc<Plan>>,
+        max_rows: usize,
+        look_back: Option<Duration>,
+    ) -> Self {
+        inputs.iter_mut().for_each(|input| input.tell_times(&plans));
         let longest = inputs.iter().map(|input| input.transport.size()).max().unwrap_or(0);
         let tables = Tables::new(plans.clone(), max_rows, longest);
         let merge = look_back.map(|look_back| Merge::new(look_back, inputs.len()));
         let (clocks, looked) = (clock::look(false), Instant::now());
-        Self { inputs, plans, tables, merge, clocks, looked, first: 0, ending: false }
+        Self { inputs, per_cpu, renewed: looked, plans, tables, merge, clocks, looked, first: 0, ending: false }
     }
 
     pub(super) fn inputs(&self) -> &[Input] {
@@ -90,9 +106,39 @@ impl Source {
         self.merge.as_ref().map_or((0, 0), |merge| (merge.late, merge.lateness))
     }
 
-    // Events that are missing in sequences.
-    pub(super) fn gaps(&self, over: bool) -> u64 {
-        self.inputs.iter().filter_map(|input| input.sequence.as_ref()).map(|sequence| sequence.lost(over)).sum()
+    // Events that are missing in sequences, or that the kernel counted as lost.
+    pub(super) fn lost(&self, over: bool) -> u64 {
+        self.inputs.iter().map(|input| input.lost(over)).sum()
+    }
+
+    // Adds buffers for CPUs that came online, and gives what makes them known.
+    pub(super) fn renew(&mut self, now: Instant) -> Result<Vec<Arc<OwnedFd>>> {
+        if self.per_cpu.is_empty() || now < self.renewed + RENEW {
+            return Ok(Vec::new());
+        }
+        self.renewed = now;
+        let mut wakes = Vec::new();
+        for per_cpu in &mut self.per_cpu {
+            for transport in per_cpu.renew()? {
+                wakes.extend(transport.wakes());
+                let mut input = per_cpu.input(transport);
+                input.tell_times(&self.plans);
+                self.inputs.push(input);
+            }
+        }
+        if let Some(merge) = &mut self.merge {
+            merge.widen(self.inputs.len());
+        }
+        Ok(wakes)
+    }
+
+    // Whether each buffer makes itself known with its first event.
+    pub(super) fn wakes_at_once(&self) -> bool {
+        self.inputs.iter().all(|input| input.transport.wakes_at_once())
+    }
+
+    pub(super) fn pause(&self, paused: bool) -> Result<()> {
+        self.inputs.iter().try_for_each(|input| input.transport.pause(paused))
     }
 
     // Reads what is there. Full batches go to the queue as long as it has room. What was done before an error stands in
@@ -106,6 +152,7 @@ impl Source {
             return self.drain_in_order(queue, drained);
         }
         let Self { inputs, tables, clocks, first, .. } = self;
+        inputs.iter_mut().try_for_each(|input| input.transport.refresh())?;
         let count = inputs.len();
         for step in 0..count {
             let index = (*first + step) % count;
@@ -126,6 +173,7 @@ impl Source {
     fn drain_in_order(&mut self, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
         let Self { inputs, tables, clocks, ending, .. } = self;
         let Some(merge) = &mut self.merge else { return Ok(()) };
+        inputs.iter_mut().try_for_each(|input| input.transport.refresh())?;
         let offsets = clocks.latest();
         let mut horizon = merge.horizon(&offsets);
         let mut outcome = Ok(());
@@ -170,7 +218,7 @@ impl Source {
     }
 
     // Takes the batches that were gathered, and the buffers: the stream that held them is over.
-    pub(super) fn release(mut self) -> Result<(Vec<Input>, Vec<Arc<Plan>>, Queue)> {
+    pub(super) fn release(mut self) -> Result<(Vec<Input>, Vec<PerCpu>, Vec<Arc<Plan>>, Queue)> {
         let mut queue = Queue::new(usize::MAX, super::queue::Overflow::Block);
         self.end(true);
         self.drain(&mut queue, &mut Drained::default())?;
@@ -178,7 +226,7 @@ impl Source {
             queue.batches.extend(self.tables.cut(table)?);
         }
         self.end(false);
-        Ok((self.inputs, self.plans, queue))
+        Ok((self.inputs, self.per_cpu, self.plans, queue))
     }
 
     // How long to let events gather: less when they take more than a quarter of a buffer meanwhile.
@@ -210,17 +258,18 @@ impl Source {
     pub(super) fn left(&self) -> (u64, u64) {
         let mut left = (0, 0);
         for input in &self.inputs {
-            let mut look = input.transport.look();
+            let window = input.transport.window();
+            let mut cursor = Cursor::default();
             let mut block = Block::new();
             loop {
-                let stop = look.scan(&mut block, CAPACITY);
+                let stop = window.scan(&mut cursor, &mut block, CAPACITY);
                 left.0 += block.len() as u64;
                 if stop != Stop::Full {
                     break;
                 }
             }
-            left.1 += look.cursor().at as u64;
-            input.transport.advance(look.cursor().at);
+            left.1 += cursor.at as u64;
+            input.transport.advance(cursor.at);
             input.transport.acknowledge(0);
         }
         left
@@ -252,36 +301,37 @@ impl Sequences {
 }
 
 impl Input {
-    pub(crate) fn new(transport: Transport, route: Route, sequence: Option<Place>, plans: &[Arc<Plan>]) -> Self {
-        let mut input = Self { transport, route, sequence: sequence.map(Sequences::new), times: Vec::new() };
-        input.tell_times(plans);
-        input
+    pub(crate) fn new(transport: Transport, way: Way) -> Self {
+        let Way { route, sequence, counts } = way;
+        Self { transport, route, sequence: sequence.map(Sequences::new), counts, lost: 0, times: Vec::new() }
     }
 
-    pub(super) fn tell_times(&mut self, plans: &[Arc<Plan>]) {
-        self.times = plans.iter().map(|plan| plan.time().map(|(offset, clock)| Time { offset, clock })).collect();
+    fn tell_times(&mut self, plans: &[Arc<Plan>]) {
+        let stamps = self.transport.stamps().then_some(Time::OF_SAMPLE);
+        let time = |plan: &Arc<Plan>| plan.time().map(|(offset, clock)| Time { offset, clock });
+        self.times = plans.iter().map(|plan| stamps.or_else(|| time(plan))).collect();
+    }
+
+    fn lost(&self, over: bool) -> u64 {
+        let counted = || self.transport.lost().ok().flatten().unwrap_or(0).max(self.lost);
+        let gaps = self.sequence.as_ref().map_or(0, |sequence| sequence.lost(over));
+        gaps + if self.counts { counted() } else { 0 }
     }
 
     // Whether each of its records tells when it was written.
-    pub(super) fn tells_times(&self) -> bool {
+    pub(super) fn tells_times(&self, plans: &[Arc<Plan>]) -> bool {
+        let told = |table: usize| self.transport.stamps() || plans[table].time().is_some();
         match &self.route {
-            Route::Table(table) => self.times[*table].is_some(),
-            Route::Tagged(tag) => tag.tables.iter().all(|&(_, table)| self.times[table].is_some()),
+            Route::Table(table) => told(*table),
+            Route::Tagged(tag) => tag.tables.iter().all(|&(_, table)| told(table)),
         }
-    }
-
-    pub(super) fn renumbered(mut self, tables: &[usize]) -> Self {
-        match &mut self.route {
-            Route::Table(table) => *table = tables[*table],
-            Route::Tagged(tag) => tag.tables.iter_mut().for_each(|(_, table)| *table = tables[*table]),
-        }
-        self
     }
 
     // Reads one window: what was there when it began.
     fn drain(&mut self, tables: &mut Tables, clocks: &History, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
-        let Self { transport, route, sequence, times } = self;
-        let mut look = transport.look();
+        let Self { transport, route, sequence, times, lost, .. } = self;
+        let window = transport.window();
+        let mut cursor = Cursor::default();
         let mut block = Block::new();
         let every = ACKNOWLEDGE.min(transport.size() / 8);
         // The last record stays unacknowledged: a producer then sees that nobody waits, and wakes nobody. It does so after
@@ -296,8 +346,9 @@ impl Input {
                 drained.full = true;
                 break;
             }
-            let before = look.cursor();
-            let mut stop = look.scan(&mut block, if room == Room::Made { tables.room() } else { CAPACITY });
+            let before = cursor;
+            let limit = if room == Room::Made { tables.room() } else { CAPACITY };
+            let mut stop = window.scan(&mut cursor, &mut block, limit);
             let found = block.len();
             let mut count = found;
             if room == Room::Drop {
@@ -308,19 +359,20 @@ impl Input {
                 let appended = tables.append(&mut block, &of, count, &offsets)?;
                 (count, full) = (appended.count, appended.full);
                 if count < found {
-                    look.pass_only(before, &mut block, count);
+                    window.pass_only(&mut cursor, before, &mut block, count);
                     stop = Stop::Full;
                 }
             }
+            *lost += cursor.lost_since(before);
             if let Some(sequence) = sequence {
                 sequence.see_all(&block, count);
             }
-            let passed = look.cursor().at - before.at;
+            let passed = cursor.at - before.at;
             drained.events += count as u64;
             drained.bytes += passed as u64;
             transport.advance(passed);
-            if look.cursor().at > 0 && transport.unacknowledged() >= every {
-                transport.acknowledge(keep(look.cursor().last));
+            if cursor.at > 0 && transport.unacknowledged() >= every {
+                transport.acknowledge(keep(cursor.last));
             }
             match stop {
                 Stop::Full => {}
@@ -332,8 +384,8 @@ impl Input {
                 Stop::Corrupt { length, at } => return Err(corrupt(length, at)),
             }
         }
-        if look.cursor().at > 0 {
-            transport.acknowledge(keep(look.cursor().last));
+        if cursor.at > 0 {
+            transport.acknowledge(keep(cursor.last));
         }
         Ok(())
     }

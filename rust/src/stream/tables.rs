@@ -53,6 +53,14 @@ impl Of {
 }
 
 impl Route {
+    // The same with other numbers for the tables.
+    pub(super) fn renumber(&mut self, tables: &[usize]) {
+        match self {
+            Self::Table(table) => *table = tables[*table],
+            Self::Tagged(tag) => tag.tables.iter_mut().for_each(|(_, table)| *table = tables[*table]),
+        }
+    }
+
     // A tag that is none of those known makes an error, behind the records before it: `limit` is then where it stands.
     pub(super) fn of(&self, block: &Block<'_>, limit: &mut usize) -> Result<Of> {
         let tag = match self {
