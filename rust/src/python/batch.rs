@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::record::plan::Plan;
 use crate::text;
 
-pub(super) type Field = (String, usize, String);
+pub(super) type Field = (String, isize, String);
 
 #[pyclass(frozen, module = "fastbpf._native")]
 pub(super) struct RecordBatch(pub(super) ArrowBatch);

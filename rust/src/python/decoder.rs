@@ -16,7 +16,7 @@ pub(super) struct Decoder(Mutex<Replay>);
 impl Decoder {
     #[new]
     fn new(fields: Vec<Field>, size: usize, max_rows: usize) -> Result<Self> {
-        let plan = Arc::new(Plan::new(fields, size)?);
+        let plan = Arc::new(Plan::new(fields, size)?.without_lead()?);
         Ok(Self(Mutex::new(Replay::new(plan, max_rows))))
     }
 

@@ -53,7 +53,7 @@ const ACKNOWLEDGE: usize = 256 << 10;
 impl Source {
     pub(super) fn open(map: BorrowedFd<'_>, plan: Plan, max_rows: usize) -> Result<Self> {
         let ring = Ring::open(map)?;
-        let columns = Columns::new(Arc::new(plan), max_rows, ring.size());
+        let columns = Columns::new(Arc::new(plan.without_lead()?), max_rows, ring.size());
         Ok(Self { ring, columns, clocks: Offsets::now(), clocks_taken: Instant::now() })
     }
 
