@@ -42,7 +42,10 @@ class Bits(FieldType):
                     bit = position - 8 * offset
                     bit = bit if sys.byteorder == "little" else 8 * size - bit - self.width
                     return offset, Bits(self.base, self.width, self._storage(size), bit)
-        raise LayoutError(f"{self!r} at bit {position} spreads over more than 8 bytes, or the struct ends before them")
+        raise LayoutError(
+            f"{self!r} at bit {position} of {total} bytes: no integer of 1, 2, 4 or 8 bytes in the struct holds the bits; "
+            f"keep them as fb.raw[N]"
+        )
 
     def _storage(self, size: int) -> Number:
         return self.base if size == self.base.size else integer(size, signed=self.base.code.startswith("i"))

@@ -89,10 +89,16 @@ def _array(kind: Any, where: str) -> FieldType:
 
 def _bits(size: int, kind: Any, where: str) -> Bits:
     # How ctypes tells it: the width, and the lowest bit of the number that the field is read as.
-    base = _type(kind, where)
+    base, width, bit = _type(kind, where), size >> 16, size & 0xFFFF
     if not isinstance(base, Number):
         raise LayoutError(f"{where}: {kind.__name__} has no bits to take")
-    return Bits(base, size >> 16, bit=size & 0xFFFF)
+    # Before Python 3.14, where it goes on in the unit of another type.
+    if bit + width > 8 * base.size:
+        raise LayoutError(
+            f"{where}: ctypes reads {width} bits of {kind.__name__} from bit {bit} on, which it has not; "
+            f"give the bitfields before it the same type, or use fb.bits, which follows C compilers"
+        )
+    return Bits(base, width, bit=bit)
 
 
 def _swapped(kind: Any) -> bool:
