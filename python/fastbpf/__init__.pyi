@@ -40,6 +40,18 @@ from fastbpf.record import (
     Struct as Struct,
 )
 from fastbpf.record import (
+    be16 as be16,
+)
+from fastbpf.record import (
+    be32 as be32,
+)
+from fastbpf.record import (
+    be64 as be64,
+)
+from fastbpf.record import (
+    bits as bits,
+)
+from fastbpf.record import (
     bool8 as bool8,
 )
 from fastbpf.record import (
@@ -47,6 +59,18 @@ from fastbpf.record import (
 )
 from fastbpf.record import (
     char as char,
+)
+from fastbpf.record import (
+    duration as duration,
+)
+from fastbpf.record import (
+    enum as enum,
+)
+from fastbpf.record import (
+    f32 as f32,
+)
+from fastbpf.record import (
+    f64 as f64,
 )
 from fastbpf.record import (
     i8 as i8,
@@ -61,7 +85,19 @@ from fastbpf.record import (
     i64 as i64,
 )
 from fastbpf.record import (
+    ipv4 as ipv4,
+)
+from fastbpf.record import (
+    ipv6 as ipv6,
+)
+from fastbpf.record import (
     ktime as ktime,
+)
+from fastbpf.record import (
+    mac as mac,
+)
+from fastbpf.record import (
+    port as port,
 )
 from fastbpf.record import (
     raw as raw,
@@ -77,6 +113,9 @@ from fastbpf.record import (
 )
 from fastbpf.record import (
     s64 as s64,
+)
+from fastbpf.record import (
+    stack as stack,
 )
 from fastbpf.record import (
     tai as tai,
@@ -95,6 +134,9 @@ from fastbpf.record import (
 )
 from fastbpf.record import (
     u64 as u64,
+)
+from fastbpf.record import (
+    union as union,
 )
 from fastbpf.stream import RingBuffer as RingBuffer
 from fastbpf.stream import Stats as Stats

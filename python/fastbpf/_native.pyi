@@ -4,7 +4,7 @@ Not a public interface: `fastbpf.Map`, `fastbpf.Program`, `fastbpf.RingBuffer` a
 descriptors, numbers and bytes that its caller has checked.
 """
 
-from typing import final
+from typing import TypeAlias, final
 
 __all__ = [
     "Child",
@@ -17,7 +17,9 @@ __all__ = [
     "btf_enumerators",
     "btf_has_member",
     "btf_id",
+    "btf_layouts",
     "btf_names",
+    "btf_structs",
     "clock_offsets",
     "program_instructions",
     "program_verdicts",
@@ -246,6 +248,21 @@ def btf_id(name: str, kind: int) -> int | None:
 
     None when it has none of that name, or no BTF.
     """
+
+_BtfMember: TypeAlias = tuple[
+    str, int, int | None, int | None, str, list[tuple[str, int]] | None, tuple[str, int, int, list[_BtfMember]] | None
+]
+
+def btf_layouts(name: str, object: bytes | None = None) -> list[tuple[str, int, int, list[_BtfMember]]] | None:
+    """The different structs of that name ("struct event", or a typedef's) of an ELF file, of raw BTF or of the kernel.
+
+    Each is (name, size, align, members), a member (name, bit, width, count, type, names, layout): the width of a
+    bitfield, the count of an array, the names of an enum, the layout of a struct, or None. None when the kernel has no
+    BTF. Raises `LayoutError` for a file that has none.
+    """
+
+def btf_structs(object: bytes | None = None) -> list[str]:
+    """The names of all structs."""
 
 def btf_names(kind: int, tag: str | None = None) -> list[str]:
     """The names of all types of a kind in the kernel's BTF; with a tag such as "bpf_kfunc", of those that carry it."""

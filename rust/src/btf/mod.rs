@@ -1,7 +1,8 @@
 //! The kernel's own types: which members its structs have, to ask for a feature instead of guessing from a version, and
-//! the numbers of its functions and variables.
+//! the numbers of its functions and variables. Objects have theirs in the same form.
 
 pub(crate) mod functions;
+pub(crate) mod layout;
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -12,7 +13,7 @@ const MAGIC: u16 = 0xEB9F;
 
 const INT: u32 = 1;
 const ARRAY: u32 = 3;
-const STRUCT: u32 = 4;
+pub(crate) const STRUCT: u32 = 4;
 const UNION: u32 = 5;
 const ENUM: u32 = 6;
 const FUNC_PROTO: u32 = 13;
@@ -47,8 +48,9 @@ impl Btf {
             return None;
         }
         let start = header? as usize;
-        let types = start + type_offset? as usize..start + (type_offset? + type_len?) as usize;
-        btf.strings = start + string_offset? as usize..start + (string_offset? + string_len?) as usize;
+        let section = |offset: u32, len: u32| start + offset as usize..start + offset as usize + len as usize;
+        let types = section(type_offset?, type_len?);
+        btf.strings = section(string_offset?, string_len?);
         let mut at = types.start;
         while at < types.end {
             btf.types.push(at);

@@ -1,6 +1,7 @@
 //! The module `fastbpf._native`: the only place that names pyo3. One class a file.
 
 mod batch;
+mod btf;
 mod child;
 mod decoder;
 mod error;
@@ -22,6 +23,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<program::Program>()?;
     module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(batch::record_schema, module)?)?;
+    module.add_function(wrap_pyfunction!(btf::btf_layouts, module)?)?;
+    module.add_function(wrap_pyfunction!(btf::btf_structs, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_enumerators, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_has_member, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_id, module)?)?;

@@ -1,0 +1,277 @@
+//! Where the members of a C struct are, as the compiler that laid it out wrote it down.
+
+use object::{Object, ObjectSection};
+
+use super::{ARRAY, Btf, ENUM, ENUM64, HEADER, INT, MAGIC, STRUCT, UNION};
+use crate::error::{Error, Result};
+
+const PTR: u32 = 2;
+const TYPEDEF: u32 = 8;
+const VOLATILE: u32 = 9;
+const CONST: u32 = 10;
+const RESTRICT: u32 = 11;
+const FLOAT: u32 = 16;
+const TYPE_TAG: u32 = 18;
+
+// enum's BTF_INT_ encodings, include/uapi/linux/btf.h
+const SIGNED: u32 = 1;
+const BOOL: u32 = 4;
+
+// Deeper than any compiler nests; BTF that was tampered with may nest for ever.
+const DEEPEST: usize = 64;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) name: String,
+    pub(crate) size: usize,
+    pub(crate) align: usize,
+    pub(crate) members: Vec<Member>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    // Empty for an anonymous union.
+    pub(crate) name: String,
+    // From the struct's start.
+    pub(crate) bit: usize,
+    // Of a bitfield.
+    pub(crate) width: Option<usize>,
+    pub(crate) kind: Kind,
+    // Of an array, all dimensions multiplied.
+    pub(crate) count: Option<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    // "u32", "u16be", "f64", "bool", or "char", which an array of is text.
+    Number(String),
+    Enum { base: String, names: Vec<(String, i128)> },
+    Struct(Layout),
+    // Bytes of which nothing is known: unions, __int128, long double, rows of text.
+    Opaque(usize),
+}
+
+struct Type {
+    kind: Kind,
+    size: usize,
+    align: usize,
+    count: Option<usize>,
+    // Of an integer that is narrower than its storage, as compilers before BTF's bitfields wrote them: first bit, width.
+    bits: Option<(usize, usize)>,
+}
+
+impl Btf {
+    // From an ELF file's .BTF section, or from a file that is nothing else.
+    pub(crate) fn of_object(data: Vec<u8>) -> Result<Self> {
+        let types = if data.starts_with(&object::elf::ELFMAG) {
+            let file = object::File::parse(&*data).map_err(|error| refusal(format!("a damaged ELF file: {error}")))?;
+            let section = file
+                .section_by_name(".BTF")
+                .ok_or_else(|| refusal("an ELF file without a .BTF section; compile with `clang -g -target bpf`"))?;
+            section.data().map_err(|error| refusal(format!("a damaged .BTF section: {error}")))?.to_vec()
+        } else {
+            data
+        };
+        if types.starts_with(&MAGIC.swap_bytes().to_ne_bytes()) {
+            return Err(refusal("BTF of a machine with the other byte order"));
+        }
+        if types.len() < HEADER || !types.starts_with(&MAGIC.to_ne_bytes()) {
+            return Err(refusal("neither an ELF file nor BTF"));
+        }
+        let btf = Self::parse(types).ok_or_else(|| refusal("damaged BTF"))?;
+        // The strings and types of a module's own BTF begin where the kernel's end.
+        if btf.types.iter().any(|&at| btf.name(at).is_none()) {
+            return Err(refusal("the BTF of a kernel module, which says only what it adds to the kernel's"));
+        }
+        Ok(btf)
+    }
+
+    // The structs of that name, "struct event" or a typedef of one; more than one where they differ.
+    pub(crate) fn layouts(&self, name: &str) -> Result<Vec<Layout>> {
+        let (tag, plain) = name.strip_prefix("struct ").map_or((false, name), |tag| (true, tag));
+        let mut found: Vec<Layout> = Vec::new();
+        for &at in &self.types {
+            if self.name(at) != Some(plain.trim().as_bytes()) {
+                continue;
+            }
+            let at = match self.kind(at) {
+                Some((STRUCT, _)) => Some(at),
+                Some((TYPEDEF, _)) if !tag => self.resolve(at).map(|(at, _)| at),
+                _ => None,
+            };
+            let Some(at) = at.filter(|&at| self.is(at, STRUCT)) else { continue };
+            let damaged = || refusal(format!("damaged BTF, in {name}"));
+            let mut layout = self.layout(at, 0).ok_or_else(damaged)?;
+            // A struct that is declared in place has the typedef's name.
+            plain.trim().clone_into(&mut layout.name);
+            if !found.contains(&layout) {
+                found.push(layout);
+            }
+        }
+        Ok(found)
+    }
+
+    fn layout(&self, at: usize, depth: usize) -> Option<Layout> {
+        let mut layout =
+            Layout { name: self.text(at)?, size: self.word(at + 8)? as usize, align: 1, members: Vec::new() };
+        let mut packed = false;
+        self.members(at, 0, depth, &mut layout, &mut packed)?;
+        if packed || !layout.size.is_multiple_of(layout.align) {
+            layout.align = 1;
+        }
+        Some(layout)
+    }
+
+    // Adds the members of a struct, those of anonymous structs in it as its own.
+    fn members(&self, at: usize, base: usize, depth: usize, to: &mut Layout, packed: &mut bool) -> Option<()> {
+        if depth > DEEPEST {
+            return None;
+        }
+        let (_, count) = self.kind(at)?;
+        let has_bitfields = self.word(at + 4)? >> 31 == 1;
+        for member in (0..count).map(|member| at + 12 + 12 * member) {
+            let (name, place) = (self.text(member)?, self.word(member + 8)? as usize);
+            let id = self.word(member + 4)?;
+            let (bit, width) = if has_bitfields { (place & 0xFF_FFFF, place >> 24) } else { (place, 0) };
+            let (inner, big_endian) = self.resolve(self.at(id)?)?;
+            if name.is_empty() && self.is(inner, STRUCT) {
+                let own = self.layout(inner, depth + 1)?;
+                to.align = to.align.max(own.align);
+                *packed |= !bit.is_multiple_of(8 * own.align);
+                self.members(inner, base + bit, depth + 1, to, &mut false)?;
+                continue;
+            }
+            let kind = self.kind_of(inner, big_endian, depth + 1)?;
+            let narrow = kind.bits.map_or((0, 0), |(first, width)| (first, width));
+            let (bit, width) = if width == 0 { (bit + narrow.0, narrow.1) } else { (bit, width) };
+            to.align = to.align.max(kind.align);
+            *packed |= width == 0 && !bit.is_multiple_of(8 * kind.align);
+            // Bits without a name are padding; flexible arrays and empty structs have no bytes.
+            let padding = name.is_empty() && !self.is(inner, UNION);
+            if padding || kind.size == 0 || kind.count == Some(0) {
+                continue;
+            }
+            to.members.push(Member {
+                name,
+                bit: base + bit,
+                width: (width != 0).then_some(width),
+                kind: kind.kind,
+                count: kind.count,
+            });
+        }
+        Some(())
+    }
+
+    // Past typedefs and qualifiers; whether a typedef said that the integer is big-endian.
+    fn resolve(&self, mut at: usize) -> Option<(usize, bool)> {
+        let mut big_endian = false;
+        for _ in 0..DEEPEST {
+            match self.kind(at)?.0 {
+                TYPEDEF => big_endian |= matches!(self.name(at)?, b"__be16" | b"__be32" | b"__be64"),
+                VOLATILE | CONST | RESTRICT | TYPE_TAG => (),
+                _ => return Some((at, big_endian)),
+            }
+            at = self.at(self.word(at + 8)?)?;
+        }
+        None
+    }
+
+    fn kind_of(&self, at: usize, big_endian: bool, depth: usize) -> Option<Type> {
+        if depth > DEEPEST {
+            return None;
+        }
+        let (kind, count) = self.kind(at)?;
+        let size = self.word(at + 8)? as usize;
+        let single = |kind, size: usize, align| Some(Type { kind, size, align, count: None, bits: None });
+        let number = |text: &str, size| single(Kind::Number(text.into()), size, size);
+        match kind {
+            INT => {
+                let info = self.word(at + 12)?;
+                let (encoding, first, width) = (info >> 24 & 0xF, info >> 16 & 0xFF, info & 0xFF);
+                if !matches!(size, 1 | 2 | 4 | 8) {
+                    return single(Kind::Opaque(size), size, size.clamp(1, 16));
+                }
+                let text = if encoding & BOOL != 0 && size == 1 {
+                    "bool".into()
+                } else if self.name(at)? == b"char" {
+                    "char".into()
+                } else {
+                    integer(size, encoding & SIGNED != 0, big_endian && size > 1)
+                };
+                let bits = (width as usize != 8 * size).then_some((first as usize, width as usize));
+                Some(Type { bits, ..number(&text, size)? })
+            }
+            PTR => number("u64", 8),
+            FLOAT if size == 4 => number("f32", 4),
+            FLOAT if size == 8 => number("f64", 8),
+            FLOAT => single(Kind::Opaque(size), size, size.clamp(1, 16)),
+            ENUM | ENUM64 => {
+                let signed = self.word(at + 4)? >> 31 == 1;
+                let base = integer(size, signed, false);
+                let names = self.numbers(at, kind, count, signed)?;
+                let kind = if names.is_empty() { Kind::Number(base) } else { Kind::Enum { base, names } };
+                single(kind, size, size)
+            }
+            STRUCT => {
+                let layout = self.layout(at, depth + 1)?;
+                let align = layout.align;
+                single(Kind::Struct(layout), size, align)
+            }
+            UNION => {
+                let mut align = 1;
+                for member in (0..count).map(|member| at + 12 + 12 * member) {
+                    let (inner, _) = self.resolve(self.at(self.word(member + 4)?)?)?;
+                    align = align.max(self.kind_of(inner, false, depth + 1)?.align);
+                }
+                single(Kind::Opaque(size), size, if size.is_multiple_of(align) { align } else { 1 })
+            }
+            ARRAY => {
+                let count = self.word(at + 20)? as usize;
+                let (inner, big_endian) = self.resolve(self.at(self.word(at + 12)?)?)?;
+                let element = self.kind_of(inner, big_endian, depth + 1)?;
+                let size = element.size.checked_mul(count)?;
+                let rows = element.count.is_some() && element.kind == Kind::Number("char".into());
+                Some(match element.kind {
+                    Kind::Opaque(_) => Type { kind: Kind::Opaque(size), size, ..element },
+                    _ if rows => Type { kind: Kind::Opaque(size), size, count: None, ..element },
+                    _ => Type { count: Some(count.checked_mul(element.count.unwrap_or(1))?), size, ..element },
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn numbers(&self, at: usize, kind: u32, count: usize, signed: bool) -> Option<Vec<(String, i128)>> {
+        let width = if kind == ENUM { 8 } else { 12 };
+        (0..count)
+            .map(|one| {
+                let one = at + 12 + width * one;
+                let low = self.word(one + 4)?;
+                let high = if kind == ENUM64 { self.word(one + 8)? } else { 0 };
+                let number = match (kind, signed) {
+                    (ENUM, true) => i128::from(low.cast_signed()),
+                    (ENUM, false) => i128::from(low),
+                    (_, true) => i128::from((u64::from(high) << 32 | u64::from(low)).cast_signed()),
+                    (_, false) => i128::from(u64::from(high) << 32 | u64::from(low)),
+                };
+                Some((self.text(one)?, number))
+            })
+            .collect()
+    }
+
+    fn at(&self, id: u32) -> Option<usize> {
+        self.types.get(id.checked_sub(1)? as usize).copied()
+    }
+
+    fn text(&self, at: usize) -> Option<String> {
+        Some(String::from_utf8_lossy(self.name(at)?).into_owned())
+    }
+}
+
+fn integer(size: usize, signed: bool, big_endian: bool) -> String {
+    format!("{}{}{}", if signed { 'i' } else { 'u' }, 8 * size, if big_endian { "be" } else { "" })
+}
+
+fn refusal(what: impl std::fmt::Display) -> Error {
+    Error::Layout(format!("{what}"))
+}
