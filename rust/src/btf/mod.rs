@@ -2,6 +2,8 @@
 //! the numbers of its functions and variables.
 
 pub(crate) mod functions;
+pub(crate) mod lock;
+mod members;
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -1,5 +1,6 @@
-//! `perf_event_open(2)` for tracepoints, and the way to attach a program to one before perf-event links (5.15).
+//! `perf_event_open(2)` for tracepoints and kprobes, and the way to attach a program to one before perf-event links (5.15).
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -7,16 +8,29 @@ use aya_obj::generated::{perf_event_attr, perf_type_id};
 
 use super::{Call, call_fd};
 
-// One event on CPU 0 is enough: the program list hangs on the tracepoint and runs on every CPU
-// (kernel/trace/bpf_trace.c perf_event_attach_bpf_prog).
 pub(crate) fn open_tracepoint(id: u64) -> io::Result<OwnedFd> {
+    open(perf_type_id::PERF_TYPE_TRACEPOINT as u32, id, |_| ())
+}
+
+// `pmu` and `config` are what sysfs has for the PMU "kprobe": its type, and the bit for the return of a function.
+pub(crate) fn open_kprobe(pmu: u32, config: u64, function: &CStr, offset: u64) -> io::Result<OwnedFd> {
+    open(pmu, config, |attr| {
+        attr.__bindgen_anon_3.kprobe_func = function.as_ptr() as u64;
+        attr.__bindgen_anon_4.probe_offset = offset;
+    })
+}
+
+// One event on CPU 0 is enough: the program list hangs on the tracepoint, or the kprobe, and runs on every CPU
+// (kernel/trace/bpf_trace.c perf_event_attach_bpf_prog).
+fn open(kind: u32, config: u64, more: impl FnOnce(&mut perf_event_attr)) -> io::Result<OwnedFd> {
     // SAFETY: perf_event_attr is plain integers, for which all zero bytes is a value.
     let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
-    attr.type_ = perf_type_id::PERF_TYPE_TRACEPOINT as u32;
+    attr.type_ = kind;
     attr.size = u32::try_from(size_of::<perf_event_attr>()).expect("perf_event_attr is small");
-    attr.config = id;
+    attr.config = config;
     attr.__bindgen_anon_1.sample_period = 1;
     attr.__bindgen_anon_2.wakeup_events = 1;
+    more(&mut attr);
     call_fd(Call::PerfEventOpen { attr: &attr, pid: -1, cpu: 0 })
 }
 
