@@ -79,6 +79,9 @@ from fastbpf.record import (
     s64 as s64,
 )
 from fastbpf.record import (
+    spin_lock as spin_lock,
+)
+from fastbpf.record import (
     tai as tai,
 )
 from fastbpf.record import (
@@ -99,6 +102,7 @@ from fastbpf.record import (
 from fastbpf.stream import RingBuffer as RingBuffer
 from fastbpf.stream import Stats as Stats
 from fastbpf.stream import Stream as Stream
+from fastbpf.symbols import offsetof as offsetof
 from fastbpf.tracing import Trace as Trace
 from fastbpf.tracing import trace as trace
 

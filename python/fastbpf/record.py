@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["FieldType", "Struct", "bool8", "boottime", "char", "ktime", "raw", "tai", "text"]
+__all__ = ["FieldType", "Struct", "bool8", "boottime", "char", "ktime", "raw", "spin_lock", "tai", "text"]
 __all__ += ["i8", "i16", "i32", "i64", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64"]
 
 
@@ -134,6 +134,9 @@ raw: Final = _Sized("bytes", None, 1)
 # text[N]: a u32, length << 16 | offset (the kernel's __data_loc), to text in the record's tail; at most N bytes of it
 # are kept, and offset 0 is null.
 text: Final = _Sized("text", 4, 4)
+
+# A struct bpf_spin_lock, for programs that change a value of a map together (Linux 5.1); 0 here, and not a column.
+spin_lock: Final = FieldType("spin_lock", 4, 4, "I")
 
 _INTEGERS: Final = frozenset({"u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"})
 # As text of the record's tail, other elements: made by the tracer for __data_loc arrays.

@@ -1,9 +1,6 @@
 """The rate limiter in the kernel, against a plain token bucket: by a clock that the test sets, and by the real one."""
 
-import os
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from itertools import count
 from struct import pack
@@ -11,6 +8,7 @@ from struct import pack
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.kernel.producers import on_two_cpus
 
 import fastbpf as fb
 from fastbpf.asm import *
@@ -345,19 +343,6 @@ def test_the_long_run_rate_by_the_real_clock():
         assert abs(state.passed - rate * elapsed / SECOND) <= 0.01 * state.passed
         assert state.refused > 0
         assert limiter.maps["buckets"][0] == start + state.passed * (16 * SECOND // rate)
-
-
-def on_two_cpus(work):
-    together = threading.Barrier(2)
-
-    def there(cpu):
-        os.sched_setaffinity(0, {cpu})  # of this thread
-        together.wait()
-        work()
-
-    cpus = sorted(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(there, [cpus[0], cpus[-1]])) == [None, None]
 
 
 # with fewer tries, more packets have to take a token unseen

@@ -50,7 +50,7 @@ def tc(program: _native.Program, place: str) -> tuple[_native.Link, str]:
         if error.errno != errno.EINVAL:
             raise
         message = "this kernel has no tcx, by which fastbpf attaches to tc; it came with Linux 6.6 (CONFIG_NET_XGRESS)"
-        raise KernelError(errno.EINVAL, f"cannot attach to {place}: {message}") from None
+        raise KernelError(errno.EINVAL, f"cannot attach to tc:{place}: {message}") from None
 
 
 def _index(name: str) -> int:
