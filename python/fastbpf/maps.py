@@ -143,9 +143,10 @@ class MapSpec:
 class Map(MutableMapping[Any, Any]):
     """A map in the kernel that this process owns; it goes when this is closed and no program uses it.
 
-    Elements are read and written as a dictionary's; per-CPU values are lists, one for each possible CPU. Into a prog_array
-    go programs, `map[3] = program`, and what is read is the number (`Program.id`) of the program there; it is emptied
-    when the map is closed. Into a perf_event_array go descriptors of perf events. Stack traces are lists of addresses, which only programs write.
+    Elements are read and written as a dictionary's; per-CPU values are lists, one for each possible CPU. Into a
+    prog_array go programs, `map[3] = program`, and what is read is the number (`Program.id`) of the program there; it
+    is emptied when the map is closed. Into a perf_event_array go descriptors of perf events. Stack traces are lists of
+    addresses, which only programs write.
 
     Source: bpf(2), BPF_MAP_LOOKUP_ELEM and its siblings.
     """

@@ -191,7 +191,9 @@ def test_a_kprobe_counts_calls_or_the_kernel_says_that_it_has_none():
     with fb.ProgramSpec("kprobe", code).load() as program:
         for probe in ("kprobe:__x64_sys_getppid", "kretprobe:__x64_sys_getppid"):
             if not Path("/sys/bus/event_source/devices/kprobe").exists():
-                with pytest.raises(fb.KernelError, match=f"{probe}: this kernel has no kprobes .*; attach to a trace") as no:
+                with pytest.raises(
+                    fb.KernelError, match=f"{probe}: this kernel has no kprobes .*; attach to a trace"
+                ) as no:
                     program.attach(probe)
                 assert no.value.errno == errno.EOPNOTSUPP
                 continue

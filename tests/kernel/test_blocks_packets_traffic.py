@@ -27,6 +27,7 @@ PROBES = {"xdp": "xdp:{}", "sched_cls": "tc:{}:ingress"}
 
 CLIENT, VIRTUAL, SERVER = "10.77.0.1", "10.77.9.9", "10.78.0.2"
 
+
 def translator(prog_type, protocol, block):
     """What the router does with each packet of the protocol: `block` with r8, r9 the headers or, in tc, offsets."""
     action, drop = ("XDP_PASS", "XDP_DROP") if prog_type == "xdp" else ("TC_ACT_OK", "TC_ACT_SHOT")

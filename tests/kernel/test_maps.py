@@ -193,7 +193,11 @@ def test_the_kernel_knows_the_map_as_it_was_described():
     [
         ({"type": "hsah", "key": fb.u32, "value": fb.u32, "max_entries": 1}, fb.LayoutError, "did you mean 'hash'"),
         ({"type": "queue", "value": fb.u32}, fb.LayoutError, "no queue maps yet; there are hash"),
-        ({"type": "zzz"}, fb.LayoutError, "there are hash, array, lru_hash, percpu_array, ringbuf, perf_event_array, prog_array, stack_trace$"),
+        (
+            {"type": "zzz"},
+            fb.LayoutError,
+            "there are hash, array, lru_hash, percpu_array, ringbuf, perf_event_array, prog_array, stack_trace$",
+        ),
         ({"type": 3}, fb.LayoutError, "no map type 3"),
         ({"type": "array", "value": fb.u32, "max_entries": 1.5}, fb.LayoutError, "max_entries=1.5: give a whole"),
         ({"type": "ringbuf", "max_entries": "4096"}, fb.LayoutError, "max_entries='4096': give a whole"),
@@ -208,7 +212,11 @@ def test_the_kernel_knows_the_map_as_it_was_described():
         ({"type": "stack_trace", "max_entries": 1}, fb.LayoutError, "the value of a stack_trace map"),
         ({"type": "stack_trace", "value": fb.u32[9], "max_entries": 1}, fb.LayoutError, r"such as fb.u64\[127\]"),
         ({"type": "stack_trace", "value": fb.raw[9], "max_entries": 1}, fb.LayoutError, r"such as fb.u64\[127\]"),
-        ({"type": "hash", "key": fb.u32, "value": TwoLocks, "max_entries": 1}, fb.LayoutError, "2 locks, first and sec"),
+        (
+            {"type": "hash", "key": fb.u32, "value": TwoLocks, "max_entries": 1},
+            fb.LayoutError,
+            "2 locks, first and sec",
+        ),
         ({"type": "ringbuf", "max_entries": 5000}, fb.LayoutError, "power of two"),
         ({"type": "ringbuf", "max_entries": 2048}, fb.LayoutError, "power of two"),
         ({"type": "ringbuf", "value": fb.u32, "max_entries": 4096}, fb.LayoutError, "no key and no value"),
@@ -283,7 +291,9 @@ def test_what_no_table_of_programs_takes():
     code = assemble(call.tail_call(r1, table, 0), mov(r0, 0), exit_())
     with fb.ProgramSpec("socket_filter", code).load() as caller, returning(2, "xdp").load() as other:
         map = caller.maps["table"]
-        with pytest.raises(fb.KernelError, match="table.* does not take .*xdp.*: all its programs are of one type") as no:
+        with pytest.raises(
+            fb.KernelError, match="table.* does not take .*xdp.*: all its programs are of one type"
+        ) as no:
             map[0] = other
         assert no.value.errno == errno.EINVAL
         for wrong in (other.fileno(), None, "program", table):

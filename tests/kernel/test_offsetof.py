@@ -78,13 +78,17 @@ def test_a_program_reads_there(prog_type):
 @pytest.mark.parametrize(
     ("type", "member", "message"),
     [
-        ("task_strict", "pid", 'no struct or union \'task_strict\'; did you mean "task_struct"'),
+        ("task_strict", "pid", "no struct or union 'task_strict'; did you mean \"task_struct\""),
         ("union task_struct", "pid", "no union 'task_struct'"),
         ("", "pid", "no struct or union ''"),
         ("task_struct", "tgidd", "struct task_struct has no member 'tgidd'; did you mean \"tgid\""),
         ("task_struct", "", "no member ''"),
         ("task_struct", "se.vruntimes", "has no member 'vruntimes' in 'se'; did you mean \"vruntime\""),
-        ("task_struct", "real_parent.pid", "no members in 'real_parent', which is neither struct nor union; if it is a"),
+        (
+            "task_struct",
+            "real_parent.pid",
+            "no members in 'real_parent', which is neither struct nor union; if it is a",
+        ),
         ("task_struct", "pid.x", "no members in 'pid'"),
         ("task_struct", "comm.x", "no members in 'comm'"),
     ],

@@ -572,7 +572,11 @@ def test_a_program_is_on_a_tracepoint_once():
             "tracepoint:syscalls:sys_enter_getppid",
             "takes programs of type tracepoint; this one is of type socket_filter",
         ),
-        ("tracepoint", "raw_tracepoint:sys_enter", "takes programs of type raw_tracepoint; this one is of type tracepoint"),
+        (
+            "tracepoint",
+            "raw_tracepoint:sys_enter",
+            "takes programs of type raw_tracepoint; this one is of type tracepoint",
+        ),
         (
             "raw_tracepoint",
             "tracepoint:syscalls:sys_enter_getppid",

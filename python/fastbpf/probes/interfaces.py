@@ -41,12 +41,13 @@ def tc(program: _native.Program, place: str) -> tuple[_native.Link, str]:
 
     name, _, side = place.rpartition(":")
     if side not in _SIDES:
-        raise ProbeError(f"'tc:{place}' does not say which packets; write tc:{place.partition(':')[0]}:ingress or :egress")
+        device = place.partition(":")[0] or "INTERFACE"
+        raise ProbeError(f"'tc:{place}' does not say which packets; write tc:{device}:ingress or tc:{device}:egress")
     index = _index(name)
     try:
         return _native.Link.tcx(program, index, side == "egress"), f"tc:{place}"
     except KernelError as error:
-        # What has no tcx does not know the number of the attach type, or the option (kernel/bpf/syscall.c, include/net/tcx.h).
+        # That is how a kernel without tcx answers (kernel/bpf/syscall.c, link_create; include/net/tcx.h).
         if error.errno != errno.EINVAL:
             raise
         message = "this kernel has no tcx, by which fastbpf attaches to tc; it came with Linux 6.6 (CONFIG_NET_XGRESS)"

@@ -1,4 +1,4 @@
-"""kprobes: where functions of the kernel begin and return, by perf events (perf_event_open(2), "kprobe"; Linux 4.17)."""
+"""kprobes: where functions of the kernel begin and return, by perf events (perf_event_open(2); Linux 4.17)."""
 
 from __future__ import annotations
 
@@ -54,11 +54,13 @@ def _attach(
         return _native.Link.kprobe(program, pmu, returning << bit, function, offset), text
     except KernelError as error:
         if error.errno == errno.ENOENT:
-            raise ProbeError(f"the kernel has no function {function!r} that can be probed{_nearest(function)}") from None
+            raise ProbeError(
+                f"the kernel has no function {function!r} that can be probed{_nearest(function)}"
+            ) from None
         cause = {
             errno.EADDRNOTAVAIL: "several functions have this name",
             errno.EILSEQ: "no instruction begins there",
-            errno.EINVAL: "the kernel lets no probe be there (kprobes/blacklist in debugfs), or the function is shorter",
+            errno.EINVAL: "the function is shorter, or no probe may be there (kprobes/blacklist in debugfs)",
         }.get(error.errno or 0)
         raise (KernelError(error.errno or 0, f"cannot attach to {text}: {cause}") if cause else error) from None
 
