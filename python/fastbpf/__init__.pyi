@@ -115,6 +115,9 @@ from fastbpf.record import (
     s64 as s64,
 )
 from fastbpf.record import (
+    spin_lock as spin_lock,
+)
+from fastbpf.record import (
     stack as stack,
 )
 from fastbpf.record import (
@@ -141,6 +144,7 @@ from fastbpf.record import (
 from fastbpf.stream import RingBuffer as RingBuffer
 from fastbpf.stream import Stats as Stats
 from fastbpf.stream import Stream as Stream
+from fastbpf.symbols import offsetof as offsetof
 from fastbpf.tracing import Trace as Trace
 from fastbpf.tracing import trace as trace
 

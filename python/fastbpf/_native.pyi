@@ -18,6 +18,7 @@ __all__ = [
     "btf_has_member",
     "btf_id",
     "btf_layouts",
+    "btf_members",
     "btf_names",
     "btf_structs",
     "clock_offsets",
@@ -64,10 +65,18 @@ class RecordBatch:
 
 @final
 class Map:
-    """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE)."""
+    """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE). `lock` is where its values have a `struct bpf_spin_lock`."""
 
     def __new__(
-        cls, kind: int, key_size: int, value_size: int, max_entries: int, flags: int, name: str, possible_cpus: int
+        cls,
+        kind: int,
+        key_size: int,
+        value_size: int,
+        max_entries: int,
+        flags: int,
+        name: str,
+        possible_cpus: int,
+        lock: int | None = None,
     ) -> Map: ...
     def fileno(self) -> int:
         """The descriptor, which stays the map's."""
@@ -141,6 +150,18 @@ class Link:
     @staticmethod
     def raw_tracepoint(program: Program, name: str) -> Link:
         """Attaches to a raw tracepoint (BPF_RAW_TRACEPOINT_OPEN)."""
+
+    @staticmethod
+    def kprobe(program: Program, pmu: int, config: int, function: str, offset: int) -> Link:
+        """Attaches to a function; `pmu` and `config` are what sysfs has of the PMU "kprobe"."""
+
+    @staticmethod
+    def xdp(program: Program, index: int) -> Link:
+        """Attaches to the interface of that number, in the network namespace of this thread."""
+
+    @staticmethod
+    def tcx(program: Program, index: int, egress: bool) -> Link:
+        """Attaches to one side of the interface of that number, in the network namespace of this thread."""
 
     @property
     def kind(self) -> str:
@@ -263,6 +284,12 @@ def btf_layouts(name: str, object: bytes | None = None) -> list[tuple[str, int, 
 
 def btf_structs(object: bytes | None = None) -> list[str]:
     """The names of all structs."""
+
+def btf_members(id: int) -> list[tuple[str, int, int, int]] | None:
+    """The members of the kernel's struct or union of that number: name, place in bits, bits of a bit field, type.
+
+    Those of anonymous structs and unions are among them. None when the number is of something else.
+    """
 
 def btf_names(kind: int, tag: str | None = None) -> list[str]:
     """The names of all types of a kind in the kernel's BTF; with a tag such as "bpf_kfunc", of those that carry it."""

@@ -289,9 +289,10 @@ def rows_of(stream):
 
 @pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest"])
 def test_what_a_slow_reader_has_no_room_for_is_dropped_and_counted(overflow):
-    with Numberer(1 << 20) as numberer, fb.RingBuffer(
-        numberer.ring, Numbered, lost=numberer.lost, overflow=overflow, max_rows=16_384
-    ) as stream:
+    with (
+        Numberer(1 << 20) as numberer,
+        fb.RingBuffer(numberer.ring, Numbered, lost=numberer.lost, overflow=overflow, max_rows=16_384) as stream,
+    ):
         # More than the queue holds, at a pace that the pump keeps up with.
         for _ in range(400):
             numberer.fill(50)
@@ -343,9 +344,10 @@ def test_gaps_in_a_sequence_are_lost(recorder):
 
 
 def test_gaps_equal_what_the_program_counted():
-    with Numberer(4096) as numberer, fb.RingBuffer(
-        numberer.ring, Numbered, sequence="number", background=False
-    ) as stream:
+    with (
+        Numberer(4096) as numberer,
+        fb.RingBuffer(numberer.ring, Numbered, sequence="number", background=False) as stream,
+    ):
         rows = 0
         for _ in range(20):
             numberer.fill(2)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from fastbpf.errors import LayoutError
 
 __all__ = ["FieldType"]
-__all__ += ["be16", "be32", "be64", "bool8", "boottime", "duration", "f32", "f64", "ktime", "tai"]
+__all__ += ["be16", "be32", "be64", "bool8", "boottime", "duration", "f32", "f64", "ktime", "spin_lock", "tai"]
 __all__ += ["i8", "i16", "i32", "i64", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64"]
 
 
@@ -177,6 +177,8 @@ ktime: Final = Number("ktime", "=Q")
 boottime: Final = Number("boottime", "=Q")
 tai: Final = Number("tai", "=Q")
 duration: Final = Number("duration", "=Q")
+# A struct bpf_spin_lock, for programs that change a value of a map together (Linux 5.1); 0 here, and not a column.
+spin_lock: Final = Number("spin_lock", "=I")
 
 _SWAPPED: Final = (
     Number(f"{kind.code}be", f">{kind._format[1]}", f"{kind!r}.be") for kind in (i16, i32, i64, f32, f64)

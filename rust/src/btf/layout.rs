@@ -115,7 +115,7 @@ impl Btf {
         let mut layout =
             Layout { name: self.text(at)?, size: self.word(at + 8)? as usize, align: 1, members: Vec::new() };
         let mut packed = false;
-        self.members(at, 0, depth, &mut layout, &mut packed)?;
+        self.lay_out(at, 0, depth, &mut layout, &mut packed)?;
         if packed || !layout.size.is_multiple_of(layout.align) {
             layout.align = 1;
         }
@@ -123,7 +123,7 @@ impl Btf {
     }
 
     // Adds the members of a struct, those of anonymous structs in it as its own.
-    fn members(&self, at: usize, base: usize, depth: usize, to: &mut Layout, packed: &mut bool) -> Option<()> {
+    fn lay_out(&self, at: usize, base: usize, depth: usize, to: &mut Layout, packed: &mut bool) -> Option<()> {
         if depth > DEEPEST {
             return None;
         }
@@ -138,7 +138,7 @@ impl Btf {
                 let own = self.layout(inner, depth + 1)?;
                 to.align = to.align.max(own.align);
                 *packed |= !bit.is_multiple_of(8 * own.align);
-                self.members(inner, base + bit, depth + 1, to, &mut false)?;
+                self.lay_out(inner, base + bit, depth + 1, to, &mut false)?;
                 continue;
             }
             let kind = self.kind_of(inner, big_endian, depth + 1)?;

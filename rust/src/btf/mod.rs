@@ -3,6 +3,8 @@
 
 pub(crate) mod functions;
 pub(crate) mod layout;
+pub(crate) mod lock;
+mod members;
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -28,6 +28,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(kernel::btf_enumerators, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_has_member, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_id, module)?)?;
+    module.add_function(wrap_pyfunction!(kernel::btf_members, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_names, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_instructions, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_verdicts, module)?)?;

@@ -1,6 +1,7 @@
-//! `perf_event_open(2)` for tracepoints, the way to attach a program to one before perf-event links (5.15), and for what
-//! programs write to perf buffers.
+//! `perf_event_open(2)` for tracepoints and kprobes, the way to attach a program to one before perf-event links (5.15),
+//! and for what programs write to perf buffers.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -16,21 +17,34 @@ pub(crate) const DATA_TAIL: usize = std::mem::offset_of!(perf_event_mmap_page, d
 
 const FORMAT_LOST: u64 = 1 << 4; // PERF_FORMAT_LOST, Linux 6.0
 
-fn attr(kind: perf_type_id, config: u64) -> perf_event_attr {
+fn attr(kind: u32, config: u64) -> perf_event_attr {
     // SAFETY: perf_event_attr is plain integers, for which all zero bytes is a value.
     let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
-    attr.type_ = kind as u32;
+    attr.type_ = kind;
     attr.size = u32::try_from(size_of::<perf_event_attr>()).expect("perf_event_attr is small");
     attr.config = config;
     attr.__bindgen_anon_1.sample_period = 1;
     attr
 }
 
-// One event on CPU 0 is enough: the program list hangs on the tracepoint and runs on every CPU
-// (kernel/trace/bpf_trace.c perf_event_attach_bpf_prog).
 pub(crate) fn open_tracepoint(id: u64) -> io::Result<OwnedFd> {
-    let mut attr = attr(perf_type_id::PERF_TYPE_TRACEPOINT, id);
+    open(perf_type_id::PERF_TYPE_TRACEPOINT as u32, id, |_| ())
+}
+
+// `pmu` and `config` are what sysfs has for the PMU "kprobe": its type, and the bit for the return of a function.
+pub(crate) fn open_kprobe(pmu: u32, config: u64, function: &CStr, offset: u64) -> io::Result<OwnedFd> {
+    open(pmu, config, |attr| {
+        attr.__bindgen_anon_3.kprobe_func = function.as_ptr() as u64;
+        attr.__bindgen_anon_4.probe_offset = offset;
+    })
+}
+
+// One event on CPU 0 is enough: the program list hangs on the tracepoint, or the kprobe, and runs on every CPU
+// (kernel/trace/bpf_trace.c perf_event_attach_bpf_prog).
+fn open(kind: u32, config: u64, more: impl FnOnce(&mut perf_event_attr)) -> io::Result<OwnedFd> {
+    let mut attr = attr(kind, config);
     attr.__bindgen_anon_2.wakeup_events = 1;
+    more(&mut attr);
     call_fd(Call::PerfEventOpen { attr: &attr, pid: -1, cpu: 0 })
 }
 
@@ -38,7 +52,7 @@ pub(crate) fn open_tracepoint(id: u64) -> io::Result<OwnedFd> {
 // the program's bytes; a reader is woken each time that `watermark` bytes have been written. Also says whether the event
 // counts what it loses.
 pub(crate) fn open_output(cpu: u32, watermark: u32, backward: bool) -> io::Result<(OwnedFd, bool)> {
-    let mut attr = attr(perf_type_id::PERF_TYPE_SOFTWARE, perf_sw_ids::PERF_COUNT_SW_BPF_OUTPUT as u64);
+    let mut attr = attr(perf_type_id::PERF_TYPE_SOFTWARE as u32, perf_sw_ids::PERF_COUNT_SW_BPF_OUTPUT as u64);
     attr.sample_type =
         sample::PERF_SAMPLE_RAW as u64 | sample::PERF_SAMPLE_TIME as u64 | sample::PERF_SAMPLE_CPU as u64;
     attr.set_use_clockid(1);

@@ -7,12 +7,13 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{
-    bpf_attach_type, bpf_attr, bpf_attr__bindgen_ty_2__bindgen_ty_1 as ElementValue, bpf_cmd, bpf_map_info,
+    bpf_attr, bpf_attr__bindgen_ty_2__bindgen_ty_1 as ElementValue,
+    bpf_attr__bindgen_ty_14__bindgen_ty_2 as LinkTarget, bpf_cmd, bpf_map_info,
 };
 
 use super::{Call, call, call_fd};
 
-pub(crate) use aya_obj::generated::bpf_map_type as MapType;
+pub(crate) use aya_obj::generated::{bpf_attach_type as AttachType, bpf_map_type as MapType};
 
 pub(crate) const RINGBUF_OVERWRITE: u32 = 1 << 19; // BPF_F_RB_OVERWRITE, include/uapi/linux/bpf.h of 6.19
 
@@ -40,6 +41,15 @@ pub(crate) struct MapDefinition<'a> {
     pub(crate) max_entries: u32,
     pub(crate) flags: u32,
     pub(crate) name: &'a str,
+    // What the kernel is told of what the map holds, where it has to know.
+    pub(crate) types: Option<MapTypes<'a>>,
+}
+
+// Types that were given by `btf_load`, and the numbers there of those of key and value.
+pub(crate) struct MapTypes<'a> {
+    pub(crate) btf: BorrowedFd<'a>,
+    pub(crate) key: u32,
+    pub(crate) value: u32,
 }
 
 pub(crate) fn map_create(map: &MapDefinition<'_>) -> io::Result<OwnedFd> {
@@ -52,6 +62,11 @@ pub(crate) fn map_create(map: &MapDefinition<'_>) -> io::Result<OwnedFd> {
     a.max_entries = map.max_entries;
     a.map_flags = map.flags;
     a.map_name = name(map.name);
+    if let Some(types) = &map.types {
+        a.btf_fd = fd(types.btf);
+        a.btf_key_type_id = types.key;
+        a.btf_value_type_id = types.value;
+    }
     call_fd(Call::Bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr))
 }
 
@@ -141,7 +156,7 @@ pub(crate) fn info_name(name: &[std::ffi::c_char; 16]) -> String {
     name.iter().take_while(|&&c| c != 0).map(|&c| char::from(c.cast_unsigned())).collect()
 }
 
-// Gives types to the kernel, for a program to refer to.
+// Gives types to the kernel, for a program or a map to refer to.
 pub(crate) fn btf_load(types: &[u8]) -> io::Result<OwnedFd> {
     let mut attr = attr();
     // SAFETY: as in map_create.
@@ -153,12 +168,21 @@ pub(crate) fn btf_load(types: &[u8]) -> io::Result<OwnedFd> {
 
 // A link that lives with its descriptor. EINVAL where the kernel has no link for perf events (before 5.15).
 pub(crate) fn link_create_perf_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    link_create(program, LinkTarget { target_fd: fd(event) }, AttachType::BPF_PERF_EVENT)
+}
+
+// The interface of that number in the network namespace of this thread. EINVAL where the kernel has no such links.
+pub(crate) fn link_create_interface(program: BorrowedFd<'_>, index: u32, place: AttachType) -> io::Result<OwnedFd> {
+    link_create(program, LinkTarget { target_ifindex: index }, place)
+}
+
+fn link_create(program: BorrowedFd<'_>, target: LinkTarget, place: AttachType) -> io::Result<OwnedFd> {
     let mut attr = attr();
     // SAFETY: as in map_create.
     let a = unsafe { &mut attr.link_create };
     a.__bindgen_anon_1.prog_fd = fd(program);
-    a.__bindgen_anon_2.target_fd = fd(event);
-    a.attach_type = bpf_attach_type::BPF_PERF_EVENT as u32;
+    a.__bindgen_anon_2 = target;
+    a.attach_type = place as u32;
     call_fd(Call::Bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr))
 }
 
