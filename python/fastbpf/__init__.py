@@ -33,7 +33,7 @@ _HOMES = {
     "programs": ("Program", "ProgramSpec"),
     "links": ("Link",),
     "symbols": ("offsetof",),
-    "stream": ("RingBuffer", "Stats", "Stream"),
+    "stream": ("PerfBuffer", "RingBuffer", "Stats", "Stream"),
     "tracing": ("Trace", "trace"),
     "capture": ("Capture", "CaptureError", "replay"),
 }

@@ -141,6 +141,9 @@ from fastbpf.record import (
 from fastbpf.record import (
     union as union,
 )
+from fastbpf.stream import (
+    PerfBuffer as PerfBuffer,
+)
 from fastbpf.stream import RingBuffer as RingBuffer
 from fastbpf.stream import Stats as Stats
 from fastbpf.stream import Stream as Stream

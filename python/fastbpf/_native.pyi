@@ -177,7 +177,7 @@ class Link:
 class Stream:
     """A reader of buffers: looks at them, decodes, and hands out batches.
 
-    A table's `(fields, size)` are what `Struct.columns()` and `Struct.size` give; a tag is its field's name, offset and
+    A table's `(fields, size, metadata)` are what `Struct.columns()` and `Struct.size` give, and what its schema tells; a tag is its field's name, offset and
     width, and `(number, table)` for each type of record; a sequence is offset and width of its number, and of the field
     that tells which sequence it is of. A manner has max_rows, max_latency, background, overflow and look_back.
     """
@@ -185,12 +185,28 @@ class Stream:
     @staticmethod
     def rings(
         map_fds: list[int],
-        tables: list[tuple[list[tuple[str, int, str]], int]],
+        tables: list[tuple[list[tuple[str, int, str]], int, dict[str, str]]],
         tag: tuple[str, int, int, list[tuple[int, int]]] | None,
         sequence: tuple[tuple[int, int], tuple[int, int] | None] | None,
         manner: object,
     ) -> Stream:
         """Reads ring buffers, whose records are of the same types."""
+
+    @staticmethod
+    def perf_buffers(
+        map_fd: int,
+        size: int,
+        overwrite: bool,
+        tables: list[tuple[list[tuple[str, int, str]], int, dict[str, str]]],
+        tag: tuple[str, int, int, list[tuple[int, int]]] | None,
+        sequence: tuple[tuple[int, int], tuple[int, int] | None] | None,
+        counts: bool,
+        manner: object,
+    ) -> Stream:
+        """Makes and reads the perf buffers of a map, `size` bytes a CPU; with `counts` the kernel's losses are counted.
+
+        Fields may stand before the record: the sample's time at -20, its CPU at -12.
+        """
 
     @staticmethod
     def combined(parts: list[Stream], manner: object) -> Stream:
@@ -214,7 +230,10 @@ class Stream:
         """The Arrow schema of each table, as capsules."""
 
     def statistics(self) -> dict[str, int]:
-        """Counts, by the names that `Stats` has for them; `lateness` in nanoseconds, `gaps` those of sequences."""
+        """Counts, by the names that `Stats` has for them; `lateness` in nanoseconds, `lost` what it saw of it."""
+
+    def pause(self, paused: bool) -> None:
+        """While paused, what programs send to perf buffers is lost."""
 
     def hold(self, held: bool) -> None:
         """While held, reads what is in the buffers now, and nothing that comes later."""

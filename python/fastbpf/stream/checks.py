@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -47,6 +48,34 @@ def check_bounds(seconds: float | None, rows: int | None) -> None:
         check_seconds(seconds, sys.float_info.max, f"seconds={seconds!r}: give a number that is not negative")
     if rows is not None:
         check_whole(rows, 0, sys.maxsize, f"rows={rows!r}: give a whole number from 0 to {sys.maxsize}")
+
+
+_UNITS: Final = {
+    "": 1,
+    "b": 1,
+    "k": 1 << 10,
+    "kib": 1 << 10,
+    "m": 1 << 20,
+    "mib": 1 << 20,
+    "g": 1 << 30,
+    "gib": 1 << 30,
+}
+
+
+def size_in_bytes(buffer: int | str, least: int, most: int, what: str) -> int:
+    """A size that was given in bytes or as text such as "8MiB", rounded up to a power of two."""
+    text = str(buffer).strip().lower()
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", text)
+    if not found or found[2] not in _UNITS:
+        raise ValueError(f"buffer={buffer!r}: give bytes, or text such as '8MiB'")
+    size = float(found[1]) * _UNITS[found[2]]
+    if not least <= size <= most:
+        raise ValueError(f"buffer={buffer!r}: {what} has from {_text(least)} to {_text(most)}")
+    return 1 << (int(size) - 1).bit_length()
+
+
+def _text(size: int) -> str:
+    return next(f"{size // unit}{name}" for name, unit in (("GiB", 1 << 30), ("KiB", 1 << 10)) if size % unit == 0)
 
 
 def check_whole(value: object, least: int, most: int, told: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastbpf.errors import LayoutError
@@ -18,10 +20,15 @@ Tagged = tuple[str, int, int, list[tuple[int, int]]]
 _WIDTHS: Final = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
 
 
+# What the kernel writes before the payload of a perf buffer's sample (rust/src/perf/scan.rs): CLOCK_MONOTONIC, the CPU.
+SAMPLE: Final = (("ts", -20, "ktime"), ("cpu", -12, "u32"))
+
+
 class Layouts:
     """One type of record, or several that a tag tells apart."""
 
-    def __init__(self, record: Any, tag: str | None) -> None:
+    def __init__(self, record: Any, tag: str | None, sample: Sequence[tuple[str, int, str]] = ()) -> None:
+        self._sample = sample
         self.types: list[type[Struct]]
         self.tagged: Tagged | None = None
         if not isinstance(record, Mapping):
@@ -45,9 +52,29 @@ class Layouts:
         numbers = [(value % (1 << (8 * width)), self.types.index(one)) for value, one in record.items()]
         self.tagged = (tag, offset, width, numbers)
 
-    def native(self) -> list[tuple[list[tuple[str, int, str]], int]]:
-        """The form of each, in the order of the tables' numbers."""
-        return [(one.columns(), one.size) for one in self.types]
+    def native(self) -> list[tuple[list[tuple[str, int, str]], int, dict[str, str]]]:
+        """The form of each, in the order of the tables' numbers, and what its schema is to tell."""
+        clocks = told_clocks()
+        return [
+            ([*self._stamps(one), *one.columns()], one.size, {"fastbpf.record": one.__name__, **clocks})
+            for one in self.types
+        ]
+
+    # What stands before the record, under names that the record does not have.
+    def _stamps(self, one: type[Struct]) -> list[tuple[str, int, str]]:
+        return [(f"sample_{name}" if name in one.fields else name, at, code) for name, at, code in self._sample]
+
+
+def told_clocks() -> dict[str, str]:
+    """What turns the clocks' own readings into UTC later: nanoseconds to add, and the boot for which they hold."""
+    from fastbpf import _native
+
+    monotonic, boottime, tai = _native.clock_offsets()
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        offsets = f"monotonic={monotonic} boottime={boottime} tai={tai}"
+        return {"fastbpf.boot_id": boot, "fastbpf.utc_offsets": offsets}
+    return {}
 
 
 def place(types: Sequence[type[Struct]], name: str, what: str) -> Number:

@@ -205,10 +205,11 @@ impl Stream {
         let mut statistics = Statistics::default();
         for part in parts {
             let (source, queue, counted) = part.take_apart()?;
-            let (mut taken, mut groups, tables, newest) = source.release()?;
+            let mut released = source.release()?;
             // Records of one layout go to one table.
-            let renumbered: Vec<usize> = tables
-                .into_iter()
+            let renumbered: Vec<usize> = released
+                .plans
+                .drain(..)
                 .map(|plan| {
                     plans.iter().position(|known| known.is_like(&plan)).unwrap_or_else(|| {
                         plans.push(plan);
@@ -216,13 +217,16 @@ impl Stream {
                     })
                 })
                 .collect();
-            for batch in queue.batches.into_iter().chain(newest.batches) {
+            for batch in queue.batches.into_iter().chain(released.queue.batches) {
                 gathered.batches.push_back(Batch { table: renumbered[batch.table], ..batch });
             }
-            taken.iter_mut().for_each(|input| input.route.renumber(&renumbered));
-            groups.iter_mut().for_each(|group| group.way.route.renumber(&renumbered));
-            inputs.extend(taken);
-            per_cpu.extend(groups);
+            released.inputs.iter_mut().for_each(|input| input.route.renumber(&renumbered));
+            released.per_cpu.iter_mut().for_each(|group| group.way.route.renumber(&renumbered));
+            inputs.extend(released.inputs);
+            per_cpu.extend(released.per_cpu);
+            statistics.received += released.drained.events;
+            statistics.bytes += released.drained.bytes;
+            statistics.cuts += released.cuts;
             maps.extend(&part.maps);
             statistics.add(&counted);
         }

@@ -43,6 +43,17 @@ pub(super) struct Source {
     ending: bool,
 }
 
+// What a stream leaves behind.
+pub(super) struct Released {
+    pub(super) inputs: Vec<Input>,
+    pub(super) per_cpu: Vec<PerCpu>,
+    pub(super) plans: Vec<Arc<Plan>>,
+    pub(super) queue: Queue,
+    pub(super) drained: Drained,
+    // Texts that were cut meanwhile.
+    pub(super) cuts: u64,
+}
+
 #[derive(Default)]
 pub(super) struct Drained {
     pub(super) events: u64,
@@ -218,15 +229,18 @@ impl Source {
     }
 
     // Takes the batches that were gathered, and the buffers: the stream that held them is over.
-    pub(super) fn release(mut self) -> Result<(Vec<Input>, Vec<PerCpu>, Vec<Arc<Plan>>, Queue)> {
+    pub(super) fn release(mut self) -> Result<Released> {
         let mut queue = Queue::new(usize::MAX, super::queue::Overflow::Block);
         self.end(true);
-        self.drain(&mut queue, &mut Drained::default())?;
+        let (mut drained, cuts) = (Drained::default(), self.tables.cuts());
+        self.drain(&mut queue, &mut drained)?;
         for table in 0..self.plans.len() {
             queue.batches.extend(self.tables.cut(table)?);
         }
         self.end(false);
-        Ok((self.inputs, self.per_cpu, self.plans, queue))
+        let cuts = self.tables.cuts() - cuts;
+        let Self { inputs, per_cpu, plans, .. } = self;
+        Ok(Released { inputs, per_cpu, plans, queue, drained, cuts })
     }
 
     // How long to let events gather: less when they take more than a quarter of a buffer meanwhile.
