@@ -31,8 +31,11 @@ pub(super) unsafe fn write(address: Address, from: *const u8, to: *mut u8) -> us
             Address::Ipv4 => write!(place, "{}", Ipv4Addr::from(from.cast::<[u8; 4]>().read())),
             Address::Ipv6 => write!(place, "{}", Ipv6Addr::from(from.cast::<[u8; 16]>().read())),
             Address::Mac => {
-                let [a, b, c, d, e, f] = from.cast::<[u8; 6]>().read();
-                write!(place, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+                let bytes = from.cast::<[u8; 6]>().read();
+                bytes
+                    .iter()
+                    .enumerate()
+                    .try_for_each(|(i, byte)| write!(place, "{}{byte:02x}", if i > 0 { ":" } else { "" }))
             }
         }
     };
