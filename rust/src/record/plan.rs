@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 
+use super::address;
 use super::kind::{Address, Bits, Clock, Field, Kind, Names, Number, Struct, Union};
 use super::parse::{LARGEST_RECORD, parse, shortened};
 use super::schema::column;
@@ -169,9 +170,7 @@ impl Leaf {
             Form::Bytes(count) => count,
             Form::Numbers(number, count) => number.width() * count,
             Form::Chars(_) | Form::Enum(..) => 4,
-            Form::Address(Address::Ipv4) => 15,
-            Form::Address(Address::Ipv6) => 39,
-            Form::Address(Address::Mac) => 17,
+            Form::Address(address) => address::room(address),
             Form::Stack(count) => 8 * count,
             _ => 0, // bits, and tails
         }

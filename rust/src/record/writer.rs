@@ -308,9 +308,7 @@ impl Column {
     // SAFETY (of the caller): as for Writer::append.
     #[inline(never)]
     unsafe fn append_elements(&mut self, leaf: &Leaf, target: &Target<'_>, payloads: &Payloads<'_>, count: usize) {
-        let mut elements = Elements::new(target.row * leaf.repeat);
-        let blank = target.blank.as_ptr();
-        let end = |at: *const u8| if at.is_null() { blank } else { at.wrapping_offset(leaf.offset) };
+        let mut elements = Elements::new(leaf, target.blank, target.row);
         let mut write = |row, addresses: &[*const u8]| {
             // SAFETY: the column has room for `repeat` elements of each row, each address is that of an element or of
             // the blank, which is as long as any (Plan::new).
@@ -322,9 +320,9 @@ impl Column {
                 Payloads::Listed(payloads) => payloads[i],
             };
             // SAFETY: the record is as long as the plan says (promised by the caller).
-            unsafe { elements.walk(record, &leaf.path, &end, &mut write) };
+            unsafe { elements.of(record, &mut write) };
         }
-        elements.flush(&mut write);
+        elements.finish(&mut write);
     }
 
     // SAFETY (of the caller): as for Writer::append.
