@@ -428,7 +428,7 @@ fn decode(plan: Plan, records: &[Vec<u8>], blocks: &[(usize, bool)], misaligned:
             memory.resize(memory.len() + record.len().next_multiple_of(4) - record.len() + 8, 0xEE);
         }
         let mut block = Block::new();
-        block.clear(memory.as_ptr());
+        block.clear(memory.as_ptr(), 8);
         let stride = some[0].len().next_multiple_of(4) + 8;
         let at = |place: usize| memory.as_ptr().wrapping_add(place);
         let alike =
