@@ -140,12 +140,12 @@ def init(at: Place, layout: type[Struct], values: Mapping[str, object], *, scrat
             raise OperandError(f"{layout.__name__} has no field {show(name)}{guess}")
         kind, offset = layout.fields[name], layout.offset(name)
         if type(value) is Register:
-            if kind.size != kind.align:
+            if kind.size != kind.align or isinstance(kind, Bits):
                 raise OperandError(f"{name} is {kind!r}, which a register cannot hold")
             stores.append(_STORES[kind.size](begin.base, begin.offset + offset, value))
             continue
         try:
-            image[offset : offset + kind.size] = kind.pack(value)
+            kind.pack_into(image, offset, value)
         except LayoutError as error:
             raise OperandError(f"{name}: {error}") from None
     by = _scratch(scratch, begin.base, *(value for value in values.values() if type(value) is Register))

@@ -88,10 +88,10 @@ impl Btf {
 
     // The structs of that name, "struct event" or a typedef of one; more than one where they differ.
     pub(crate) fn layouts(&self, name: &str) -> Result<Vec<Layout>> {
-        let (tag, plain) = name.strip_prefix("struct ").map_or((false, name), |tag| (true, tag));
+        let (tag, plain) = name.strip_prefix("struct ").map_or((false, name), |tag| (true, tag.trim()));
         let mut found: Vec<Layout> = Vec::new();
         for &at in &self.types {
-            if self.name(at) != Some(plain.trim().as_bytes()) {
+            if !self.is_named(at, plain) {
                 continue;
             }
             let at = match self.kind(at) {
@@ -103,7 +103,7 @@ impl Btf {
             let damaged = || refusal(format!("damaged BTF, in {name}"));
             let mut layout = self.layout(at, 0).ok_or_else(damaged)?;
             // A struct that is declared in place has the typedef's name.
-            plain.trim().clone_into(&mut layout.name);
+            plain.clone_into(&mut layout.name);
             if !found.contains(&layout) {
                 found.push(layout);
             }
