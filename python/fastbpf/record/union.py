@@ -70,6 +70,11 @@ class Union(FieldType):
             raise LayoutError(f"the union's tag {self.tag!r} is no field beside it; there are {', '.join(fields)}")
         if not is_integer(kind) and not isinstance(kind, Enum):
             raise LayoutError(f"the union's tag {self.tag!r} is {kind!r}; a tag is an integer or an enum")
+        for number in self.members:
+            try:
+                kind.pack(number)
+            except LayoutError:
+                raise LayoutError(f"the union's tag {self.tag!r} is {kind!r}, which can never be {number}") from None
 
 
 def union(tag: str, members: Mapping[int, Member]) -> Union:

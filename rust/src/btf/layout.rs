@@ -43,7 +43,7 @@ pub(crate) struct Member {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    // "u32", "u16be", "f64", "bool", or "char", which an array of is text.
+    // "u32", "u16be", "f64", "bool"; "char", and "uchar" where the compiler took char as unsigned: arrays of them are text.
     Number(String),
     Enum { base: String, names: Vec<(String, i128)> },
     Struct(Layout),
@@ -194,7 +194,7 @@ impl Btf {
                 let text = if encoding & BOOL != 0 && size == 1 {
                     "bool".into()
                 } else if self.name(at)? == b"char" {
-                    "char".into()
+                    if encoding & SIGNED == 0 { "uchar" } else { "char" }.into()
                 } else {
                     integer(size, encoding & SIGNED != 0, big_endian && size > 1)
                 };
@@ -206,16 +206,21 @@ impl Btf {
             FLOAT if size == 8 => number("f64", 8),
             FLOAT => single(Kind::Opaque(size), size, size.clamp(1, 16)),
             ENUM | ENUM64 => {
-                let signed = self.word(at + 4)? >> 31 == 1;
+                let told = self.word(at + 4)? >> 31 == 1;
+                let signed = told || size <= 4 && self.hides_signs(at, kind, count)?;
                 let base = integer(size, signed, false);
-                let names = self.numbers(at, kind, count, signed)?;
+                // Compilers that know no BTF_KIND_ENUM64 cut the numbers of larger enums.
+                let whole = kind == ENUM64 || size <= 4;
+                let names = if whole { self.numbers(at, kind, count, signed)? } else { Vec::new() };
                 let kind = if names.is_empty() { Kind::Number(base) } else { Kind::Enum { base, names } };
                 single(kind, size, size)
             }
             STRUCT => {
                 let layout = self.layout(at, depth + 1)?;
                 let align = layout.align;
-                single(Kind::Struct(layout), size, align)
+                // Unnamed bits alone have a size, and no member.
+                let kind = if layout.members.is_empty() { Kind::Opaque(size) } else { Kind::Struct(layout) };
+                single(kind, size, align)
             }
             UNION => {
                 let mut align = 1;
@@ -230,7 +235,8 @@ impl Btf {
                 let (inner, big_endian) = self.resolve(self.at(self.word(at + 12)?)?)?;
                 let element = self.kind_of(inner, big_endian, depth + 1)?;
                 let size = element.size.checked_mul(count)?;
-                let rows = element.count.is_some() && element.kind == Kind::Number("char".into());
+                let rows =
+                    element.count.is_some() && matches!(&element.kind, Kind::Number(text) if text.ends_with("char"));
                 Some(match element.kind {
                     Kind::Opaque(_) => Type { kind: Kind::Opaque(size), size, ..element },
                     _ if rows => Type { kind: Kind::Opaque(size), size, count: None, ..element },
@@ -257,6 +263,18 @@ impl Btf {
                 Some((self.text(one)?, number))
             })
             .collect()
+    }
+
+    // Before clang 16 and pahole 1.24 no enum said whether it is signed; what looks negative was meant so.
+    fn hides_signs(&self, at: usize, kind: u32, count: usize) -> Option<bool> {
+        if kind == ENUM64 || !self.numbers(at, kind, count, true)?.iter().any(|&(_, number)| number < 0) {
+            return Some(false);
+        }
+        let told = |&at: &usize| match self.kind(at) {
+            Some((ENUM, _)) => self.word(at + 4).is_some_and(|info| info >> 31 == 1),
+            found => found.is_some_and(|(kind, _)| kind == ENUM64),
+        };
+        Some(!self.types.iter().any(told))
     }
 
     fn at(&self, id: u32) -> Option<usize> {
