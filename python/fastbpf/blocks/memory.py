@@ -24,6 +24,7 @@ from fastbpf.asm.refusal import OperandError, checked, nearest, show
 from fastbpf.blocks.block import block, scratch
 from fastbpf.blocks.operand import BY_CALLS, extent, place, size_of
 from fastbpf.errors import LayoutError
+from fastbpf.record.bits import Bits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -43,8 +43,8 @@ class Bits(FieldType):
                     bit = bit if sys.byteorder == "little" else 8 * size - bit - self.width
                     return offset, Bits(self.base, self.width, self._storage(size), bit)
         raise LayoutError(
-            f"{self!r} at bit {position} of {total} bytes: no integer of 1, 2, 4 or 8 bytes in the struct holds the bits; "
-            f"keep them as fb.raw[N]"
+            f"{self!r} at bit {position} of {total} bytes: no integer of 1, 2, 4 or 8 bytes in the struct holds the "
+            f"bits; keep them as fb.raw[N]"
         )
 
     def _storage(self, size: int) -> Number:

@@ -98,7 +98,7 @@ def union(tag: str, members: Mapping[int, Member]) -> Union:
     >>> Event(kind=1, value=-1).pack()
     Traceback (most recent call last):
         ...
-    fastbpf.errors.LayoutError: Event.value: kind=1 selects open: -1 is not a Open
+    fastbpf.errors.LayoutError: Event.value: kind=1 selects open: -1 is no Open
 
     Raises:
         LayoutError: members without a name or with the same one, a tag that is no number.

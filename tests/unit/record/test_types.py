@@ -9,9 +9,9 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.record.decoding import rows
 
 import fastbpf as fb
-from tests.unit.record.decoding import rows
 
 
 def one_row(kind, raw):
@@ -97,9 +97,11 @@ def test_what_does_not_fit(kind, value):
 
 @pytest.mark.parametrize(
     ("kind", "packing"),
-    [(fb.be16, ">H"), (fb.be32, ">I"), (fb.be64, ">Q"), (fb.port, ">H")]
-    + [(fb.i16.be, ">h"), (fb.i32.be, ">i"), (fb.i64.be, ">q"), (fb.f32.be, ">f"), (fb.f64.be, ">d")]
-    + [(fb.f32, "=f"), (fb.f64, "=d"), (fb.duration, "=Q")],
+    [
+        *((fb.be16, ">H"), (fb.be32, ">I"), (fb.be64, ">Q"), (fb.port, ">H")),
+        *((fb.i16.be, ">h"), (fb.i32.be, ">i"), (fb.i64.be, ">q"), (fb.f32.be, ">f"), (fb.f64.be, ">d")),
+        *((fb.f32, "=f"), (fb.f64, "=d"), (fb.duration, "=Q")),
+    ],
     ids=repr,
 )
 def test_numbers_are_structs(kind, packing):
@@ -116,7 +118,7 @@ def test_byte_orders():
     assert repr(fb.i16.be[3]) == "fb.i16.be[3]"
     for kind in (fb.u8, fb.be16, fb.ktime, fb.bool8, fb.port):
         with pytest.raises(fb.LayoutError, match="has no byte order"):
-            kind.be
+            _ = kind.be
 
 
 def test_stacks_end_at_the_first_zero():
@@ -239,7 +241,7 @@ def test_a_value_that_does_not_fit_names_its_field():
     assert len(Shape(**good).pack()) == Shape.size
     for wrong, told in (
         ({"at": Point(x=1, y=40_000)}, "Shape.at: Point.y: 40000 does not fit into fb.i16"),
-        ({"at": (1, 2)}, r"Shape.at: \(1, 2\) is not a Point"),
+        ({"at": (1, 2)}, r"Shape.at: \(1, 2\) is no Point"),
         ({"corners": [Point(x=0, y=0)]}, r"Shape.corners: .* is no list of 2 Point"),
         ({"value": Point(x=1, y=2)}, r"Shape.value: kind=2 selects code: Point\(x=1, y=2\) does not fit into fb.u64"),
         ({"kind": 3}, "Shape.value: kind=3 selects no member, so that the value is None, not 1"),
