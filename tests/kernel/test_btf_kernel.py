@@ -47,7 +47,7 @@ def size_of(types, number):
 
 
 def members(types, one, base=0):
-    """(name, bit, width of a bitfield or 0, type) of all that has a name and bytes, anonymous structs passed through."""
+    """(name, bit, width of a bitfield or 0, type) of what has a name and bytes, anonymous structs passed through."""
     for member in one["members"]:
         bit = base + member["bits_offset"]
         inner, _ = resolve(types, member["type_id"])

@@ -42,10 +42,11 @@ class Struct:
     ...     comm: fb.char[16]
     >>> Open.size, Open.offset("comm")
     (32, 12)
-    >>> Open.schema
-    ts: timestamp[ns, tz=UTC] not null
-    pid: uint32 not null
-    comm: dictionary<values=string, indices=int32, ordered=0> not null
+    >>> for column in Open.schema:
+    ...     print(column.name, column.type)
+    ts timestamp[ns, tz=UTC]
+    pid uint32
+    comm dictionary<values=string, indices=int32, ordered=0>
     >>> Open.unpack(Open(ts=1, pid=7, comm="bash").pack())
     Open(ts=1, pid=7, comm='bash')
 

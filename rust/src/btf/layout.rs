@@ -1,5 +1,7 @@
 //! Where the members of a C struct are, as the compiler that laid it out wrote it down.
 
+use std::cell::Cell;
+
 use object::{Object, ObjectSection};
 
 use super::{ARRAY, Btf, ENUM, ENUM64, HEADER, INT, MAGIC, STRUCT, UNION};
@@ -17,8 +19,9 @@ const TYPE_TAG: u32 = 18;
 const SIGNED: u32 = 1;
 const BOOL: u32 = 4;
 
-// Deeper than any compiler nests; BTF that was tampered with may nest for ever.
+// More than any compiler nests, and has members; damaged BTF may have them without end.
 const DEEPEST: usize = 64;
+const MOST_MEMBERS: usize = 1 << 18;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -49,6 +52,20 @@ pub(crate) enum Kind {
     Struct(Layout),
     // Bytes of which nothing is known: unions, __int128, long double, rows of text.
     Opaque(usize),
+}
+
+// What is left of those bounds.
+#[derive(Clone, Copy)]
+struct Room<'a> {
+    depth: usize,
+    members: &'a Cell<usize>,
+}
+
+impl Room<'_> {
+    fn deeper(self) -> Option<Self> {
+        self.members.set(self.members.get().checked_sub(1)?);
+        Some(Self { depth: self.depth.checked_sub(1)?, ..self })
+    }
 }
 
 struct Type {
@@ -101,7 +118,8 @@ impl Btf {
             };
             let Some(at) = at.filter(|&at| self.is(at, STRUCT)) else { continue };
             let damaged = || refusal(format!("damaged BTF, in {name}"));
-            let mut layout = self.layout(at, 0).ok_or_else(damaged)?;
+            let mut layout =
+                self.layout(at, Room { depth: DEEPEST, members: &Cell::new(MOST_MEMBERS) }).ok_or_else(damaged)?;
             // A struct that is declared in place has the typedef's name.
             plain.clone_into(&mut layout.name);
             if !found.contains(&layout) {
@@ -111,11 +129,11 @@ impl Btf {
         Ok(found)
     }
 
-    fn layout(&self, at: usize, depth: usize) -> Option<Layout> {
+    fn layout(&self, at: usize, room: Room<'_>) -> Option<Layout> {
         let mut layout =
             Layout { name: self.text(at)?, size: self.word(at + 8)? as usize, align: 1, members: Vec::new() };
         let mut packed = false;
-        self.members(at, 0, depth, &mut layout, &mut packed)?;
+        self.members(at, 0, room, &mut layout, &mut packed)?;
         if packed || !layout.size.is_multiple_of(layout.align) {
             layout.align = 1;
         }
@@ -123,10 +141,7 @@ impl Btf {
     }
 
     // Adds the members of a struct, those of anonymous structs in it as its own.
-    fn members(&self, at: usize, base: usize, depth: usize, to: &mut Layout, packed: &mut bool) -> Option<()> {
-        if depth > DEEPEST {
-            return None;
-        }
+    fn members(&self, at: usize, base: usize, room: Room<'_>, to: &mut Layout, packed: &mut bool) -> Option<()> {
         let (_, count) = self.kind(at)?;
         let has_bitfields = self.word(at + 4)? >> 31 == 1;
         for member in (0..count).map(|member| at + 12 + 12 * member) {
@@ -135,13 +150,13 @@ impl Btf {
             let (bit, width) = if has_bitfields { (place & 0xFF_FFFF, place >> 24) } else { (place, 0) };
             let (inner, big_endian) = self.resolve(self.at(id)?)?;
             if name.is_empty() && self.is(inner, STRUCT) {
-                let own = self.layout(inner, depth + 1)?;
+                let own = self.layout(inner, room.deeper()?)?;
                 to.align = to.align.max(own.align);
                 *packed |= !bit.is_multiple_of(8 * own.align);
-                self.members(inner, base + bit, depth + 1, to, &mut false)?;
+                self.members(inner, base + bit, room.deeper()?, to, &mut false)?;
                 continue;
             }
-            let kind = self.kind_of(inner, big_endian, depth + 1)?;
+            let kind = self.kind_of(inner, big_endian, room.deeper()?)?;
             let narrow = kind.bits.map_or((0, 0), |(first, width)| (first, width));
             let (bit, width) = if width == 0 { (bit + narrow.0, narrow.1) } else { (bit, width) };
             to.align = to.align.max(kind.align);
@@ -176,10 +191,7 @@ impl Btf {
         None
     }
 
-    fn kind_of(&self, at: usize, big_endian: bool, depth: usize) -> Option<Type> {
-        if depth > DEEPEST {
-            return None;
-        }
+    fn kind_of(&self, at: usize, big_endian: bool, room: Room<'_>) -> Option<Type> {
         let (kind, count) = self.kind(at)?;
         let size = self.word(at + 8)? as usize;
         let single = |kind, size: usize, align| Some(Type { kind, size, align, count: None, bits: None });
@@ -216,7 +228,7 @@ impl Btf {
                 single(kind, size, size)
             }
             STRUCT => {
-                let layout = self.layout(at, depth + 1)?;
+                let layout = self.layout(at, room)?;
                 let align = layout.align;
                 // Unnamed bits alone have a size, and no member.
                 let kind = if layout.members.is_empty() { Kind::Opaque(size) } else { Kind::Struct(layout) };
@@ -226,14 +238,14 @@ impl Btf {
                 let mut align = 1;
                 for member in (0..count).map(|member| at + 12 + 12 * member) {
                     let (inner, _) = self.resolve(self.at(self.word(member + 4)?)?)?;
-                    align = align.max(self.kind_of(inner, false, depth + 1)?.align);
+                    align = align.max(self.kind_of(inner, false, room.deeper()?)?.align);
                 }
                 single(Kind::Opaque(size), size, if size.is_multiple_of(align) { align } else { 1 })
             }
             ARRAY => {
                 let count = self.word(at + 20)? as usize;
                 let (inner, big_endian) = self.resolve(self.at(self.word(at + 12)?)?)?;
-                let element = self.kind_of(inner, big_endian, depth + 1)?;
+                let element = self.kind_of(inner, big_endian, room.deeper()?)?;
                 let size = element.size.checked_mul(count)?;
                 let rows =
                     element.count.is_some() && matches!(&element.kind, Kind::Number(text) if text.ends_with("char"));

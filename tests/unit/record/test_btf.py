@@ -152,6 +152,17 @@ def test_damaged_btf_is_refused_or_read(data):
         fb.Struct.from_btf("struct event", bytes(image[: data.draw(st.integers(0, len(image)))] or image))
 
 
+def test_structs_that_hold_themselves_are_refused():
+    # Two of them in each: without a bound they would never end.
+    image = raw_btf(compiled("struct event { struct { int a; } b, c; } event;"))
+    start, end = 24, 24 + struct.unpack_from("=I", image, 12)[0]
+    words = list(struct.unpack_from(f"={(end - start) // 4}I", image, start))
+    assert words[1] == 4 << 24 | 2  # the first type is the struct, with two members
+    words[4] = words[7] = 1
+    with pytest.raises(fb.LayoutError, match="damaged BTF, in struct event"):
+        fb.Struct.from_btf("struct event", image[:start] + struct.pack(f"={len(words)}I", *words) + image[end:])
+
+
 def test_structs_of_one_name():
     # One compilation has one; BTF of several, linked, has more.
     image = raw_btf(compiled("struct one { int a; }; struct two { int a, b; }; struct one v; struct two w;"))
