@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    Annotation = type["Struct" | IntEnum] | FieldType
+
 __all__ = ["Struct"]
 
 
@@ -95,6 +97,8 @@ class Struct:
         cls.fields, cls.size, cls.align = layout.fields, layout.size, layout.align
 
     def __class_getitem__(cls, count: int) -> FieldType:
+        if not cls.fields:
+            raise LayoutError(f"{cls.__name__}[{count!r}]: make a subclass with fields, and an array of that")
         return NestedArray(cls, count)
 
     # Fields may have any name, those of our own methods and attributes too: only the class is asked for those.
@@ -119,7 +123,7 @@ class Struct:
     __hash__ = None  # type: ignore[assignment]  # its values can be changed
 
     @staticmethod
-    def of(name: str, fields: Mapping[str, FieldType], *, packed: bool = False) -> type[Struct]:
+    def of(name: str, fields: Mapping[str, Annotation], *, packed: bool = False) -> type[Struct]:
         """A `Struct` made at run time, for fields whose names are not known before (or are no Python names).
 
         >>> import fastbpf as fb
@@ -190,6 +194,7 @@ class Struct:
         Raises:
             LayoutError: no such struct (with the nearest names), several different ones, a file that is not BTF, a
                 kernel without it (CONFIG_DEBUG_INFO_BTF).
+            OSError: a file that cannot be read.
 
         Source: Documentation/bpf/btf.rst; /sys/kernel/btf/vmlinux since Linux 5.4.
         """

@@ -305,3 +305,33 @@ fn integer(size: usize, signed: bool, big_endian: bool) -> String {
 fn refusal(what: impl std::fmt::Display) -> Error {
     Error::Layout(format!("{what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lays_out_a_struct_of_the_running_kernel() {
+        let Some(btf) = Btf::of_kernel() else { return };
+        let found = btf.layouts("struct task_struct").expect("whole BTF");
+        let [task] = &found[..] else { panic!("there is one task_struct") };
+        let comm = task.members.iter().find(|member| member.name == "comm").expect("it has a name");
+        assert!(matches!(&comm.kind, Kind::Number(text) if text.ends_with("char")));
+        assert_eq!((comm.count, comm.width, comm.bit % 8), (Some(16), None, 0));
+        assert!(task.members.iter().all(|member| member.bit / 8 < task.size));
+        assert_eq!(btf.layouts("struct no_such_struct").expect("whole BTF"), []);
+    }
+
+    #[test]
+    fn refuses_what_is_no_object() {
+        for (data, told) in [
+            (Vec::new(), "neither an ELF file nor BTF"),
+            (MAGIC.swap_bytes().to_ne_bytes().to_vec(), "the other byte order"),
+            (object::elf::ELFMAG.to_vec(), "a damaged ELF file"),
+            ([&MAGIC.to_ne_bytes()[..], &[0; 22]].concat(), "damaged BTF"),
+        ] {
+            let error = Btf::of_object(data).err().expect("refused").to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+}

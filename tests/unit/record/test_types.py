@@ -321,6 +321,14 @@ def test_names_that_cannot_stand_in_a_layouts_text():
             make()
 
 
+def test_arrays_of_structs_have_fields_and_a_count():
+    with pytest.raises(fb.LayoutError, match="make a subclass with fields"):
+        fb.Struct[2]
+    for count in (0, True, "2"):
+        with pytest.raises(fb.LayoutError, match="a whole number from 1"):
+            Point[count]
+
+
 def test_packed_passes_on():
     class Base(fb.Struct, packed=True):
         a: fb.u8
