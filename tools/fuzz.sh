@@ -18,7 +18,8 @@ sancov="'-Cpasses=sancov-module','-Cllvm-args=-sanitizer-coverage-level=4','-Cll
 sancov+=",'-Cllvm-args=-sanitizer-coverage-inline-8bit-counters','-Cllvm-args=-sanitizer-coverage-trace-compares'"
 sancov+=",'-Ccodegen-units=1'"
 RUSTC_BOOTSTRAP=1 RUSTFLAGS='--cfg fuzzing' PYO3_PYTHON=$python CARGO_TARGET_DIR=$out \
-    cargo build --quiet --locked --manifest-path rust/fuzz/Cargo.toml --target "$host" -Zprofile-rustflags \
+    cargo build --quiet --locked --package fastbpf-fuzz --target "$host" -Zprofile-rustflags \
+    --config 'profile.dev.debug="line-tables-only"' --config 'profile.dev.package.fastbpf.opt-level=3' \
     --config "profile.dev.package.fastbpf.rustflags=[$asan,$sancov]" \
     --config "profile.dev.package.fastbpf-fuzz.rustflags=[$asan]"
 

@@ -17,7 +17,7 @@ use crate::sys::clock::Offsets;
 
 const ROWS: usize = 64;
 // A column of each kind.
-const FIELDS: [(&str, usize, &str); 9] = [
+const FIELDS: [(&str, isize, &str); 17] = [
     ("whole", 0, "record"),
     ("time", 0, "boottime"),
     ("flag", 8, "bool"),
@@ -27,6 +27,14 @@ const FIELDS: [(&str, usize, &str); 9] = [
     ("text", 16, "text[12]"),
     ("tail", 20, "bytes[]"),
     ("list", 24, "u32[]"),
+    ("big", 8, "u32be"),
+    ("bits", 12, "i32:3:7"),
+    ("state", 8, "enum u8{IDLE=0,BUSY=200}"),
+    ("address", 0, "ipv6"),
+    ("stack", 0, "stack[3]"),
+    ("pair", 8, "struct 8{a@0=f32;b@4=char[4]}"),
+    ("pairs", 4, "struct 4{a@0=u8;b@2=u16}[3]"),
+    ("either", 12, "union 4(state){0=idle:u32;200=busy:struct 4{a@0=bytes[3]}}"),
 ];
 
 struct Input {
@@ -107,8 +115,9 @@ fn decode_ring(bytes: &[u8], decoder: &mut Decoder) {
         assert!(block.len() <= limit && cursor.at <= window.len());
         let Some(written) = decoder.take(&block) else { break };
         if written < block.len() {
-            cursor = before.back_to(&block, written, window);
-            assert!(before.at < cursor.at && cursor.last <= cursor.at);
+            cursor = before;
+            scan(window, &mut cursor, &mut block, written);
+            assert!(block.len() == written && before.at < cursor.at && cursor.last <= cursor.at);
         } else if stop != Stop::Full {
             break;
         }
@@ -125,21 +134,22 @@ fn decode_perf(bytes: &[u8], decoder: &mut Decoder) {
 
     let Some(Input { limit, taken, start, len, words }) = Input::of(bytes) else { return };
     let window = perf::window::Window::of_pages(&words, start, len);
-    let (mut cursor, mut block) = (Cursor::new(), Block::new());
+    let (mut cursor, mut block) = (Cursor::default(), Block::new());
     loop {
         let before = cursor;
         let mut stop = scan(&window, &mut cursor, &mut block, limit);
         assert!(block.len() <= limit && before.at <= cursor.at && cursor.at <= window.len());
         if taken < block.len() {
-            let back = cursor.back_to(&block, taken);
+            let back = Cursor { at: cursor.at - block.rest(taken), ..cursor };
             cursor = before;
             stop = scan(&window, &mut cursor, &mut block, taken);
             assert!((cursor, &stop) == (back, &Stop::Full), "what is left starts where what is taken ends");
         }
         let Some(written) = decoder.take(&block) else { break };
         if written < block.len() {
-            cursor = cursor.back_to(&block, written);
-            assert!(before.at < cursor.at);
+            cursor = before;
+            scan(&window, &mut cursor, &mut block, written);
+            assert!(block.len() == written && before.at < cursor.at);
         } else if stop != Stop::Full {
             break;
         }

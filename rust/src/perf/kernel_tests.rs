@@ -121,7 +121,7 @@ struct Event {
 }
 
 fn read(window: &Window<'_>) -> (Vec<Event>, Cursor) {
-    let (mut cursor, mut block, mut events) = (Cursor::new(), Block::new(), Vec::new());
+    let (mut cursor, mut block, mut events) = (Cursor::default(), Block::new(), Vec::new());
     loop {
         let stop = scan(window, &mut cursor, &mut block, 64);
         events.extend(block.records().map(|record| {
@@ -223,7 +223,7 @@ fn an_event_that_is_too_large_is_told() {
     assert_eq!(Program::of_size(map.as_fd(), 65_500).event(0, 0), 0);
     assert_eq!(drain(&buffers[0]).0[0].payload, vec![0; 65_500]);
     if Program::of_size(map.as_fd(), 66_000).event(0, 0) == 0 {
-        let stop = scan(&buffers[0].window(), &mut Cursor::new(), &mut Block::new(), 64);
+        let stop = scan(&buffers[0].window(), &mut Cursor::default(), &mut Block::new(), 64);
         assert!(matches!(stop, Stop::Corrupt { kind: 9, .. }), "{stop:?}");
     }
 }
