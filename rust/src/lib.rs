@@ -7,6 +7,7 @@ mod attach;
 mod btf;
 mod error;
 mod maps;
+mod object;
 mod python;
 #[expect(unsafe_code, reason = "reads records where they lie")]
 mod record;

@@ -2,6 +2,7 @@
 //! the numbers of its functions and variables.
 
 pub(crate) mod functions;
+pub(crate) mod layout;
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -39,7 +40,7 @@ impl Btf {
         KERNEL.get()
     }
 
-    fn parse(data: Vec<u8>) -> Option<Self> {
+    pub(crate) fn parse(data: Vec<u8>) -> Option<Self> {
         let magic = u16::from_ne_bytes(data.get(..2)?.try_into().ok()?);
         let mut btf = Self { data, strings: 0..0, types: Vec::new() };
         let [header, type_offset, type_len, string_offset, string_len] = [4, 8, 12, 16, 20].map(|at| btf.word(at));

@@ -26,9 +26,9 @@ impl Map {
         name: &str,
         possible_cpus: usize,
     ) -> Result<Self> {
-        let definition = MapDefinition { kind, key_size, value_size, max_entries, flags, name };
-        let map = maps::Map::create(&definition, possible_cpus)?;
-        Ok(Self { inner: RwLock::new(Some(Arc::new(map))) })
+        let definition =
+            MapDefinition { kind, key_size, value_size, max_entries, flags, name, types: None, inner: None };
+        maps::Map::create(&definition, possible_cpus).map(Self::from)
     }
 
     fn fileno(&self) -> Result<i32> {
@@ -62,6 +62,12 @@ impl Map {
 
     fn close(&self) {
         drop(self.inner.write().map(|mut inner| inner.take()));
+    }
+}
+
+impl From<maps::Map> for Map {
+    fn from(map: maps::Map) -> Self {
+        Self { inner: RwLock::new(Some(Arc::new(map))) }
     }
 }
 

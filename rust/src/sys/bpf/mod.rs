@@ -40,6 +40,17 @@ pub(crate) struct MapDefinition<'a> {
     pub(crate) max_entries: u32,
     pub(crate) flags: u32,
     pub(crate) name: &'a str,
+    // What the kernel is told of what the map holds, where it has to know.
+    pub(crate) types: Option<MapTypes<'a>>,
+    // What the maps in a map of maps are like.
+    pub(crate) inner: Option<BorrowedFd<'a>>,
+}
+
+// Types that were given by `btf_load`, and the numbers there of those of key and value.
+pub(crate) struct MapTypes<'a> {
+    pub(crate) btf: BorrowedFd<'a>,
+    pub(crate) key: u32,
+    pub(crate) value: u32,
 }
 
 pub(crate) fn map_create(map: &MapDefinition<'_>) -> io::Result<OwnedFd> {
@@ -52,6 +63,14 @@ pub(crate) fn map_create(map: &MapDefinition<'_>) -> io::Result<OwnedFd> {
     a.max_entries = map.max_entries;
     a.map_flags = map.flags;
     a.map_name = name(map.name);
+    if let Some(types) = &map.types {
+        a.btf_fd = fd(types.btf);
+        a.btf_key_type_id = types.key;
+        a.btf_value_type_id = types.value;
+    }
+    if let Some(inner) = map.inner {
+        a.inner_map_fd = fd(inner);
+    }
     call_fd(Call::Bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr))
 }
 
@@ -141,7 +160,7 @@ pub(crate) fn info_name(name: &[std::ffi::c_char; 16]) -> String {
     name.iter().take_while(|&&c| c != 0).map(|&c| char::from(c.cast_unsigned())).collect()
 }
 
-// Gives types to the kernel, for a program to refer to.
+// Gives types to the kernel, for a program or a map to refer to.
 pub(crate) fn btf_load(types: &[u8]) -> io::Result<OwnedFd> {
     let mut attr = attr();
     // SAFETY: as in map_create.
