@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fastbpf.asm import Code
+from fastbpf.asm.opcode import CALLS
 from fastbpf.asm.refusal import nearest
-from fastbpf.errors import KernelError, ObjectError, ProbeError, VerifierError
+from fastbpf.errors import AsmError, KernelError, ObjectError, ProbeError, VerifierError
 from fastbpf.maps import Map, MapSpec, check_given
 from fastbpf.objects.code import placed
 from fastbpf.objects.maps import created, spec
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["LoadedObject", "Object", "ObjectProgram"]
 
 T = TypeVar("T")
+
+_NO_FIELD: Final = 0xBAD2310
 
 # What programs of these types want at load is nothing that an object says alone.
 _NOT_LOADED: Final = {
@@ -114,7 +117,10 @@ class Object:
         programs = []
         for name, section, (raw, lines) in self._native.programs():
             kind, probe, *_ = purpose(section)
-            code = Code(placed(raw, lines, numbered))
+            try:
+                code = Code(placed(raw, lines, numbered))
+            except AsmError as error:
+                raise ObjectError(f"program {name!r} cannot be read: {error}") from None
             programs.append((name, ObjectProgram(kind, code, name, self.license, section, probe, self)))
         self.programs: Mapping[str, ObjectProgram] = _Named("program", programs)
 
@@ -263,9 +269,26 @@ def _verified(load: _native.Load, program: ObjectProgram, maps: Mapping[str, Map
             what = f"cannot load program {program.name!r}: {os.strerror(number).lower()} (errno {number})"
             raise remedied(KernelError(number, what)) from None
         code = Code(placed(*load.code(program.name), {live.fileno(): live for live in maps.values()}))
-        raise explained(error, code) from None
+        raise _unrelocated(explained(error, code), code) from None
     except KernelError as error:
         raise remedied(error) from None
+
+
+# Where the kernel has no such field, aya-obj leaves a call that no kernel takes, for the program not to come by.
+def _unrelocated(error: VerifierError, code: Code) -> VerifierError:
+    if error.slot is None or code[error.slot].kind[0] != CALLS or code[error.slot].imm != _NO_FIELD:
+        return error
+    reason = "the program reads a field or a type that this kernel does not have (CO-RE)"
+    return VerifierError(
+        error.errno or 0,
+        f"{error.source}: {reason}; ask bpf_core_field_exists() or bpf_core_type_exists() before",
+        error.log,
+        reason=reason,
+        slot=error.slot,
+        instruction=error.instruction,
+        source=error.source,
+        registers=error.registers,
+    )
 
 
 # The number of the kernel's type that the program is for, 0 if it is for none.

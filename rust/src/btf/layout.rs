@@ -47,7 +47,10 @@ impl Btf {
         let variables = (0..count).map(|entry| at + 12 + 12 * entry).map(|entry| {
             let variable = *self.types.get(self.word(entry)?.checked_sub(1)? as usize)?;
             let of_type = self.is(variable, VAR).then(|| self.word(variable + 8)).flatten()?;
-            Some(Field { name: self.called(variable)?, at: self.word(entry + 4)?, code: self.code(of_type)? })
+            let size = self.word(entry + 8)?;
+            // Compilers leave out what nobody uses of a variable, and do not say so in its type.
+            let code = if self.size(of_type)? == size { self.code(of_type)? } else { format!("bytes[{size}]") };
+            Some(Field { name: self.called(variable)?, at: self.word(entry + 4)?, code })
         });
         let fields = Some(variables.collect::<Option<_>>()?);
         Some(Layout { name: name.to_owned(), size: self.word(at + 8)?, fields })

@@ -66,6 +66,14 @@ impl Btf {
         Some(btf)
     }
 
+    // Variables are static, global or extern.
+    pub(crate) fn has_known_linkages(&self) -> bool {
+        self.types
+            .iter()
+            .filter(|&&at| self.is(at, VAR))
+            .all(|&at| self.word(at + 12).is_some_and(|linkage| linkage < 3))
+    }
+
     fn word(&self, at: usize) -> Option<u32> {
         Some(u32::from_ne_bytes(self.data.get(at..at + 4)?.try_into().ok()?))
     }

@@ -1,14 +1,18 @@
 //! The ELF file: what is refused before anybody reads on, and its program sections under names that aya-obj takes.
 //!
 //! aya-obj has a list of section names and refuses files with others, such as "tc" and "syscall". What a program is for
-//! is read from the section's name elsewhere, so each program section goes by a name from that list here.
+//! is read from the section's name elsewhere, so each program section goes by a name from that list here. It also makes
+//! enums of numbers that it does not look at: they are looked at here.
 
+use crate::btf::Btf;
 use crate::error::{Error, Result};
 
 const HEADER: usize = 64; // Elf64_Ehdr, Elf64_Shdr: include/uapi/linux/elf.h
 const RELOCATABLE: u16 = 1; // ET_REL
 const BPF: u16 = 247; // EM_BPF
 const UNSAID: u16 = 0; // EM_NONE, as old compilers have it
+const SYMBOLS: u32 = 2; // SHT_SYMTAB
+const SYMBOL: usize = 24; // Elf64_Sym
 const NO_BITS: u32 = 8; // SHT_NOBITS
 const RUNS: u64 = 4; // SHF_EXECINSTR
 // The most that the value of a map may take; no section is larger.
@@ -69,7 +73,13 @@ impl Elf {
             append(&mut table, &Self::renamed(index));
         }
         self.replace(strings, &table)?;
+        for (section, _) in sections.iter().zip(&names).filter(|(_, name)| name.starts_with("maps")) {
+            self.unpin(&sections, section)?;
+        }
         let at = |name: &str| names.iter().position(|found| found == name).map(|index| sections[index]);
+        if let Some(types) = at(".BTF") {
+            Btf::parse(self.content(types)?.to_vec()).filter(Btf::has_known_linkages)?;
+        }
         if let (Some(types), Some(more)) = (at(".BTF"), at(".BTF.ext")) {
             self.rename_in_types(types, more, &names, &programs)?;
         }
@@ -115,6 +125,21 @@ impl Elf {
                     self.put(at, *place)?;
                 }
                 at = at.checked_add(8)?.checked_add(record.checked_mul(self.word(at + 4)? as usize)?)?;
+            }
+        }
+        Some(())
+    }
+
+    // Old-form maps say how to pin them in their seventh word, which fastbpf does not do (iproute2 has other numbers).
+    fn unpin(&mut self, sections: &[Section], maps: &Section) -> Option<()> {
+        for table in sections.iter().filter(|section| section.kind == SYMBOLS) {
+            for at in (0..table.size / SYMBOL).map(|number| table.offset + number * SYMBOL) {
+                let (section, value, size) = (self.half(at + 6)?, self.long(at + 8)?, self.long(at + 16)?);
+                if sections.get(section as usize).is_some_and(|section| section.header == maps.header) {
+                    let start = maps.offset.checked_add(usize::try_from(value).ok()?)?;
+                    let end = start.checked_add(usize::try_from(size.min(28)).ok()?)?;
+                    self.data.get_mut(start..end)?.iter_mut().skip(24).for_each(|byte| *byte = 0);
+                }
             }
         }
         Some(())

@@ -1,0 +1,288 @@
+"""What an object has in it, judged by LLVM's tools, by libbpf, and by clang's own idea of its structs."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import subprocess
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.objects import compiled
+from tests.unit.asm import llvm
+
+import fastbpf as fb
+
+TEXT = """
+struct { __uint(type, HASH); __type(key, u32); __type(value, u64); __uint(max_entries, 10240); } counts SEC(".maps");
+struct { __uint(type, ARRAY); __type(key, int); __type(value, s64); __uint(max_entries, 4); } slots SEC(".maps");
+struct { __uint(type, RINGBUF); __uint(max_entries, 4096); } events SEC(".maps");
+struct { __uint(type, PERF_EVENT_ARRAY); __uint(key_size, 4); __uint(value_size, 4); } perf SEC(".maps");
+
+const volatile u32 limit = 7;
+u64 calls;
+s16 first = -5, second = 6;
+static volatile u8 seen[3];
+static u8 cut[3];
+
+static NOINLINE int doubled(int x) { asm volatile("" : "+r"(x)); return 2 * x; }
+
+SEC("xdp") int count_packets(struct xdp_md *ctx) { calls++; return limit; }
+SEC("tc") int one(void *ctx) { return doubled(first); }
+SEC("tc") int two(void *ctx) { seen[2]++; cut[2]++; return doubled(second) + 1; }
+SEC("?tp/syscalls/sys_enter_openat") int opened(void *ctx) {
+    u32 key = get_current_pid_tgid() >> 32;
+    u64 one = 1, *count = lookup(&counts, &key);
+    if (count) __sync_fetch_and_add(count, 1);
+    else update(&counts, &key, &one, 0);
+    return 0;
+}
+SEC("syscall") int plain(void *ctx) { return 3; }
+"""
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return compiled(tmp_path_factory.mktemp("object"), TEXT)
+
+
+@pytest.fixture(scope="module")
+def whole(path):
+    return fb.Object.open(path)
+
+
+def readelf(path, *options):
+    command = [llvm.tool("llvm-readelf"), "--elf-output-style=JSON", *options, path]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)[0]
+
+
+def symbols(path, kind):
+    """The names of the symbols of a kind, and the sections that they are in."""
+    listed = subprocess.run(
+        [llvm.tool("llvm-readelf"), "-sSW", path], capture_output=True, text=True, check=True
+    ).stdout
+    sections = dict(re.findall(r"^  \[ *(\d+)\] (\S+)", listed, re.MULTILINE))
+    return {
+        name: sections[at]
+        for at, name in re.findall(rf"^ +\d+: .* {kind} +\w+ +\w+ +(\d+) (\S+)$", listed, re.MULTILINE)
+    }
+
+
+def test_programs_are_the_functions_of_their_sections(path, whole):
+    functions = {name: section for name, section in symbols(path, "FUNC").items() if section != ".text"}
+    assert {name: one.section for name, one in whole.programs.items()} == functions
+    assert list(whole.programs) == ["count_packets", "one", "two", "opened", "plain"]
+
+
+def test_a_program_says_what_it_is_for(whole):
+    assert {name: (one.type, one.probe) for name, one in whole.programs.items()} == {
+        "count_packets": ("xdp", "xdp"),
+        "one": ("sched_cls", "tc"),
+        "two": ("sched_cls", "tc"),
+        "opened": ("tracepoint", "tracepoint:syscalls:sys_enter_openat"),
+        "plain": ("syscall", "syscall"),
+    }
+
+
+def test_maps_are_the_symbols_of_their_section(path, whole):
+    objects = symbols(path, "OBJECT")
+    named = {name for name in whole.maps if not name.startswith(".")}
+    assert named == {name for name, section in objects.items() if section == ".maps"}
+    assert {name for name in whole.maps if name.startswith(".")} == {".bss", ".data", ".rodata"}
+    assert whole.maps["counts"] == fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=10240, name="counts")
+    assert whole.maps["slots"] == fb.MapSpec("array", value=fb.i64, max_entries=4, name="slots")
+    assert whole.maps["events"] == fb.MapSpec("ringbuf", max_entries=4096, name="events")
+    assert whole.maps["perf"].type == "perf_event_array"
+
+
+def test_global_variables_are_the_fields_of_their_sections(whole):
+    assert whole.maps[".rodata"].value.unpack(whole.maps[".rodata"].content).limit == 7
+    data = whole.maps[".data"].value.unpack(whole.maps[".data"].content)
+    assert (data.first, data.second) == (-5, 6)
+    assert whole.maps[".bss"].value.fields == {"calls": fb.u64, "seen": fb.u8[3], "cut.0": fb.raw[1]}
+
+
+def test_code_is_the_bytes_of_the_section(path, whole, tmp_path):
+    llvm_objcopy = [llvm.tool("llvm-objcopy"), "--dump-section", f"syscall={tmp_path / 'raw'}", path, tmp_path / "copy"]
+    subprocess.run(llvm_objcopy, check=True)
+    assert bytes(whole.programs["plain"].code) == (tmp_path / "raw").read_bytes()
+
+
+def test_code_names_maps_variables_and_lines(whole):
+    opened = whole.programs["opened"].code
+    assert opened.maps == (whole.maps["counts"],)
+    lines = TEXT.splitlines()
+    for name, insn in [(name, insn) for name, one in whole.programs.items() for insn in one.code]:
+        assert insn.source.file.endswith("/program.c")
+        if insn.map is whole.maps["counts"]:
+            assert "&counts" in lines[insn.source.line - 1], name
+        if insn.map is whole.maps[".rodata"]:
+            assert "limit" in lines[insn.source.line - 1]
+    assert whole.programs["two"].code.maps == (whole.maps[".bss"], whole.maps[".data"])
+
+
+def test_a_function_stands_behind_each_program_that_calls_it(whole):
+    for name in ("one", "two"):
+        code = whole.programs[name].code
+        (at,) = [slot for slot, insn in code.placed() if str(insn).startswith("call_sub") or insn.kind == (0x85, 1)]
+        start = at + 1 + code[at].distance
+        assert "doubled" in TEXT.splitlines()[code[start].source.line - 1]
+        assert code[len(code) - 1].opcode == 0x95
+
+
+# Offsets and sizes as clang has them stand in the object, for the test to compare with.
+LAYOUTS = """
+enum colour { RED, GREEN };
+typedef u16 port_t;
+struct inner { u8 a; u32 b; };
+struct packed { u8 a; u32 b; u16 c; } __attribute__((packed));
+struct plain {
+    u8 flag; s16 small; const volatile port_t port; u32 n; s64 big; char comm[16]; u32 words[5]; enum colour colour;
+    void *pointer; struct inner inner; _Bool yes; double real; u8 mac[6];
+};
+struct bits { u32 a : 3; u32 b : 29; };
+struct anonymous { u32 a; union { u32 b; u16 c; }; };
+#define MAP(kind) struct { __uint(type, HASH); __type(key, u32); __type(value, struct kind); __uint(max_entries, 1); }
+MAP(plain) plain_map SEC(".maps");
+MAP(packed) packed_map SEC(".maps");
+MAP(bits) bits_map SEC(".maps");
+MAP(anonymous) anonymous_map SEC(".maps");
+#define AT(member) __builtin_offsetof(struct plain, member)
+const volatile u32 places[] = {
+    AT(flag), AT(small), AT(port), AT(n), AT(big), AT(comm), AT(words), AT(colour), AT(pointer), AT(inner), AT(yes),
+    AT(real), AT(mac), sizeof(struct plain),
+};
+SEC("xdp") int use(void *ctx) {
+    u32 key = 0;
+    return !!lookup(&plain_map, &key) + !!lookup(&packed_map, &key) + !!lookup(&bits_map, &key)
+        + !!lookup(&anonymous_map, &key) + places[1];
+}
+"""
+
+
+def test_structs_are_laid_out_as_clang_does(tmp_path):
+    maps = fb.Object.open(compiled(tmp_path, LAYOUTS)).maps
+    plain = maps["plain_map"].value
+    places = struct.unpack("14I", maps[".rodata"].content)
+    assert [plain.offset(name) for name in plain.fields] + [plain.size] == list(places)
+    assert plain.__name__ == "plain"
+    assert [kind.code for kind in plain.fields.values()] == (
+        ["u8", "i16", "u16", "u32", "i64", "char[16]", "u32[5]", "u32", "u64", "bytes[8]", "bool", "bytes[8]", "u8[6]"]
+    )
+    packed = maps["packed_map"].value
+    assert (packed.size, packed.offset("b"), packed.offset("c")) == (7, 1, 5)
+    assert packed.unpack(packed(a=1, b=2, c=3).pack()) == packed(a=1, b=2, c=3)
+    assert packed(a=1, b=2, c=3).pack() == struct.pack("=BIH", 1, 2, 3)
+    # Half a byte is no field.
+    assert maps["bits_map"].value == fb.raw[4]
+    assert maps["anonymous_map"].value == fb.raw[8]
+
+
+def test_maps_of_the_old_form_are_there_too(tmp_path):
+    text = """
+    struct bpf_map_def { u32 type, key_size, value_size, max_entries, map_flags; };
+    struct bpf_map_def SEC("maps") old = { HASH, 4, 12, 5, 1 };
+    SEC("xdp") int use(void *ctx) { u32 key = 0; return !!lookup(&old, &key); }
+    """
+    whole = fb.Object.open(compiled(tmp_path, text))
+    assert whole.maps["old"] == fb.MapSpec("hash", key=fb.raw[4], value=fb.raw[12], max_entries=5, name="old", flags=1)
+    assert whole.programs["use"].code.maps == (whole.maps["old"],)
+
+
+def test_an_object_without_types_has_sizes_alone(tmp_path):
+    text = 'u64 calls; const volatile u32 limit = 7; SEC("xdp") int use(void *ctx) { calls++; return limit; }'
+    whole = fb.Object.open(compiled(tmp_path, text, "stripped", "-g0"))
+    assert {name: one.value for name, one in whole.maps.items()} == {".bss": fb.raw[8], ".rodata": fb.raw[4]}
+    assert [insn.source for insn in whole.programs["use"].code] == [None] * len(list(whole.programs["use"].code))
+    with pytest.raises(fb.ObjectError, match="no variable 'limit'"):
+        whole.load(variables={"limit": 1})
+
+
+@pytest.mark.parametrize("license", ["GPL", "Dual MIT/GPL", "Proprietary"])
+def test_the_license_is_what_its_section_says(tmp_path, license):
+    text = 'SEC("xdp") int use(void *ctx) { return 1; }'
+    whole = fb.Object.open(compiled(tmp_path, text, "licensed", f'-DLICENSE_TEXT="{license}"'))
+    assert whole.license == whole.programs["use"].license == license
+
+
+# What cannot be read, and what is said of it.
+
+
+def test_what_is_no_object_is_refused(tmp_path, path):
+    other = tmp_path / "native.o"
+    (tmp_path / "native.c").write_text("int x;")
+    subprocess.run(["clang", "-c", tmp_path / "native.c", "-o", other], check=True)
+    with pytest.raises(fb.ObjectError, match=r"native\.o: the ELF file is for machine \d+, not for BPF"):
+        fb.Object.open(other)
+    text = 'SEC("xdp") int use(void *ctx) { return 1; }'
+    source = compiled(tmp_path, text).with_suffix(".c")
+    subprocess.run(
+        ["clang", "-target", "bpfeb", "-include", tmp_path / "header.h", "-c", source, "-o", tmp_path / "big.o"],
+        check=True,
+    )
+    with pytest.raises(fb.ObjectError, match="big-endian and this machine little-endian; compile it with .*bpfel"):
+        fb.Object.open(tmp_path / "big.o")
+    with pytest.raises(fb.ObjectError, match="no ELF file"):
+        fb.Object(b"")
+    with pytest.raises(fb.ObjectError, match="ends within its first header"):
+        fb.Object(path.read_bytes()[:40])
+    with pytest.raises(fb.ObjectError, match="its sections are not where it says"):
+        fb.Object(path.read_bytes()[:-100])
+    with pytest.raises(FileNotFoundError):
+        fb.Object.open(tmp_path / "nowhere.o")
+
+
+def test_externs_of_the_kernel_are_refused_by_name(tmp_path):
+    text = """
+    extern int LINUX_KERNEL_VERSION __attribute__((section(".kconfig")));
+    SEC("xdp") int use(void *ctx) { return LINUX_KERNEL_VERSION; }
+    """
+    with pytest.raises(fb.ObjectError, match=r"externs of the kernel's \(\.kconfig\)|LINUX_KERNEL_VERSION"):
+        fb.Object.open(compiled(tmp_path, text)).load()
+
+
+def test_the_nearest_names_are_told(whole):
+    for names, name, told in (
+        (whole.programs, "count_packet", "program 'count_packet'; did you mean \"count_packets\""),
+        (whole.maps, "cuonts", "map 'cuonts'; did you mean \"counts\""),
+    ):
+        with pytest.raises(KeyError) as refused:
+            names[name]
+        assert told in refused.value.args[0]
+    with pytest.raises(fb.ObjectError, match="no program 'tow'; did you mean \"two\""):
+        whole.load(only=["one", "tow"])
+    with pytest.raises(fb.ObjectError, match="no variable 'limits'; did you mean \"limit\""):
+        whole.load(variables={"limits": 1})
+    with pytest.raises(fb.LayoutError, match=r"4294967296 does not fit into fb\.u32"):
+        whole.load(variables={"limit": 1 << 32})
+    with pytest.raises(fb.ObjectError, match="no map 'count'; did you mean \"counts\""):
+        whole.load(maps={"count": None})
+    with pytest.raises(fb.LayoutError, match="give a map that exists"):
+        whole.load(maps={"counts": None})
+
+
+def test_what_cannot_be_loaded_is_named_before_the_kernel_is_asked(tmp_path):
+    text = """
+    SEC("elsewhere") int lost(void *ctx) { return 1; }
+    SEC("freplace/other") int other(void *ctx) { return 1; }
+    """
+    whole = fb.Object.open(compiled(tmp_path, text))
+    assert (whole.programs["lost"].type, whole.programs["other"].type) == ("unspec", "ext")
+    with pytest.raises(fb.ObjectError, match="'lost' is in section 'elsewhere', which is no type of program"):
+        whole.load()
+    with pytest.raises(fb.ObjectError, match="loads no freplace programs, such as 'other'"):
+        whole.programs["other"].load()
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_damage_is_refused_or_harmless(path, data):
+    raw = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(16, len(raw) - 1))
+        raw[at] = data.draw(st.integers(0, 255))
+    with suppress(fb.ObjectError):  # and nothing else
+        fb.Object(bytes(raw))
