@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,53 @@ def test_a_field_that_this_kernel_does_not_have_is_told(tmp_path):
     assert refused.value.source == f"program.c:{line}"
 
 
+LOADS = """
+import sys, fastbpf as fb
+whole = fb.Object(sys.stdin.buffer.read())
+print(*whole.programs)
+try:
+    whole.load(only=sys.argv[1:])
+except fb.Error as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_without_privileges_an_object_is_read_and_the_remedy_told(tmp_path):
+    raw = compiled(tmp_path, GLOBALS).read_bytes()
+    # Root by name, which opens files, without root's rights.
+    command = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", sys.executable, "-c", LOADS, "one"]
+    done = subprocess.run(command, input=raw, capture_output=True, check=True)
+    programs, told = done.stdout.decode().splitlines()
+    assert programs == "length one two three"
+    assert told.startswith(
+        "KernelError map '.bss' (array): cannot create the map: operation not permitted (errno 1); run as"
+    )
+
+
+def test_a_kernel_without_types_is_told(tmp_path):
+    raw = compiled(tmp_path, FIELDS).read_bytes()
+    hidden = 'mount --bind /dev/null /sys/kernel/btf/vmlinux && exec "$@"'
+    command = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        hidden,
+        "-",
+        sys.executable,
+        "-c",
+        LOADS,
+        "tgid",
+    ]
+    told = subprocess.run(command, input=raw, capture_output=True, check=True).stdout.decode().splitlines()[1]
+    assert told.startswith(
+        "ObjectError the object reads fields of the kernel's structs (CO-RE), and this kernel does not say"
+    )
+    assert told.endswith("use one with CONFIG_DEBUG_INFO_BTF")
+
+
 def test_a_refusal_names_the_line_of_c(tmp_path):
     text = """
     SEC("xdp") int fine(void *ctx) { return 2; }
@@ -278,7 +326,7 @@ def test_what_the_kernel_does_not_make_is_named(tmp_path):
     SEC("xdp") int use(void *ctx) { u32 key = 0; return !!lookup(&endless, &key); }
     """
     whole = fb.Object.open(compiled(tmp_path, text))
-    with pytest.raises(fb.KernelError, match="map 'endless', a hash: cannot create the map") as refused:
+    with pytest.raises(fb.KernelError, match=r"map 'endless' \(hash\): cannot create the map") as refused:
         whole.load()
     assert refused.value.errno == errno.EINVAL
 

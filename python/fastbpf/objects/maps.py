@@ -72,7 +72,7 @@ def _made(one: MapSpec, name: str, make: Callable[..., _native.Map], content: by
     try:
         made = Map(one, with_memlock(lambda: make(*definition)))
     except KernelError as error:
-        told = KernelError(error.errno or 0, f"map {name!r}, a {one.type}: {error}")
+        told = KernelError(error.errno or 0, f"map {name!r} ({one.type}): {error}")
         raise remedied(told) from None
     first = content if content is not None else getattr(one, "content", b"")
     try:

@@ -179,9 +179,14 @@ fn guarded<T, E: std::error::Error>(
         Ok(Err(error)) => elf.said(&reasons(&error)),
         Err(_) => "the file is damaged".into(),
     };
-    let open = [".kconfig", ".ksyms"].into_iter().find(|name| told.contains(name));
-    let why =
-        open.map(|name| format!("; fastbpf does not fill in externs of the kernel's ({name})")).unwrap_or_default();
+    let externs = [
+        (
+            ".kconfig",
+            "; fastbpf gives it no settings of the kernel: make it a `const volatile` variable, and give it a value",
+        ),
+        (".ksyms", "; fastbpf does not find the kernel's own functions and variables for it: do without them"),
+    ];
+    let why = externs.iter().find(|(section, _)| told.contains(section)).map_or("", |(_, why)| why);
     Err(Error::Object(format!("{what}: {told}{why}")))
 }
 

@@ -235,12 +235,14 @@ def test_what_is_no_object_is_refused(tmp_path, path):
         fb.Object.open(tmp_path / "nowhere.o")
 
 
-def test_externs_of_the_kernel_are_refused_by_name(tmp_path):
-    text = """
-    extern int LINUX_KERNEL_VERSION __attribute__((section(".kconfig")));
-    SEC("xdp") int use(void *ctx) { return LINUX_KERNEL_VERSION; }
+@pytest.mark.parametrize("section", [".kconfig", ".ksyms"])
+def test_externs_of_the_kernel_are_refused(tmp_path, section):
+    text = f"""
+    extern int setting __attribute__((section("{section}")));
+    SEC("xdp") int use(void *ctx) {{ return (long) &setting; }}
     """
-    with pytest.raises(fb.ObjectError, match=r"externs of the kernel's \(\.kconfig\)|LINUX_KERNEL_VERSION"):
+    why = {".kconfig": "make it a `const volatile` variable", ".ksyms": "own functions and variables"}[section]
+    with pytest.raises(fb.ObjectError, match=rf"\{section}`.*; .*{why}"):
         fb.Object.open(compiled(tmp_path, text)).load()
 
 
