@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -31,12 +32,15 @@ enum { HASH = 1, ARRAY = 2, PERF_EVENT_ARRAY = 4, PERCPU_ARRAY = 6, ARRAY_OF_MAP
 #ifndef LICENSE_TEXT
 #define LICENSE_TEXT "GPL"
 #endif
+#ifndef NO_LICENSE
 char LICENSE[] SEC("license") = LICENSE_TEXT;
+#endif
 """
 
 
 def compiled(folder: Path, text: str, name: str = "program", *options: str) -> Path:
     """The object that clang makes of C."""
+    assert shutil.which("clang"), "clang is missing: tools/setup.sh test installs it"
     source, made = folder / f"{name}.c", folder / f"{name}.o"
     header = folder / "header.h"
     header.write_text(HEADER)

@@ -320,6 +320,14 @@ def test_maps_of_other_types_are_made_too(tmp_path):
         assert program.test_run(bytes(60)).retval == 44
 
 
+def test_a_program_without_a_license_is_no_gpl_program(tmp_path):
+    text = 'SEC("raw_tp/sys_enter") int use(void *ctx) { int to; return probe_read_kernel(&to, 4, ctx); }'
+    with pytest.raises(fb.VerifierError, match="GPL"):
+        fb.Object.open(compiled(tmp_path, text, "unlicensed", "-DNO_LICENSE")).load()
+    with fb.Object.open(compiled(tmp_path, text)).load():
+        pass
+
+
 def test_what_the_kernel_does_not_make_is_named(tmp_path):
     text = """
     struct { __uint(type, HASH); __type(key, u32); __type(value, u64); } endless SEC(".maps");

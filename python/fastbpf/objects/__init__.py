@@ -109,6 +109,8 @@ class Object:
     def __init__(self, data: bytes) -> None:
         from fastbpf import _native
 
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"{data!r}: give an object's bytes; fb.Object.open(path) reads a file")
         self._native = _native.Object(bytes(data))
         self.license: str = self._native.license
         told = self._native.maps()

@@ -20,8 +20,7 @@ const MOST: u64 = i32::MAX as u64;
 
 #[derive(Debug)]
 pub(super) struct Elf {
-    // As aya-obj takes it.
-    pub(super) data: Vec<u8>,
+    data: Vec<u8>,
     // The sections' own names, by index.
     pub(super) names: Vec<String>,
 }
@@ -37,12 +36,14 @@ struct Section {
 }
 
 impl Elf {
-    pub(super) fn read(data: &[u8]) -> Result<Self> {
+    // And the file as aya-obj takes it.
+    pub(super) fn read(data: &[u8]) -> Result<(Self, Vec<u8>)> {
         refuse_what_is_not_ours(data)?;
         let mut elf = Self { data: data.to_vec(), names: Vec::new() };
         let damaged = || Error::Object("the ELF file is damaged: its sections are not where it says".into());
         elf.rename().ok_or_else(damaged)?;
-        Ok(elf)
+        let data = std::mem::take(&mut elf.data);
+        Ok((elf, data))
     }
 
     // What stands in place of a section's name.
@@ -147,7 +148,7 @@ impl Elf {
 
     fn section(&self, header: usize) -> Option<Section> {
         let [flags, offset, size] = [8, 24, 32].map(|at| self.long(header.checked_add(at)?));
-        let kind = self.word(header + 4)?;
+        let kind = self.word(header.checked_add(4)?)?;
         let within = kind == NO_BITS || offset?.checked_add(size?)? <= self.data.len() as u64;
         (within && size? <= MOST).then_some(Section {
             header,
@@ -239,4 +240,45 @@ fn text(table: &[u8], start: usize) -> Option<String> {
 fn append(table: &mut Vec<u8>, name: &str) {
     table.extend_from_slice(name.as_bytes());
     table.push(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    // A first header that is ours, and behind it `sections` headers of what comes.
+    fn file(rest: &[u8], start: u64, sections: u16, strings: u16) -> Vec<u8> {
+        let mut data = vec![0; HEADER];
+        data[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        data[16..20].copy_from_slice(&[1, 0, 247, 0]);
+        data[40..48].copy_from_slice(&start.to_le_bytes());
+        data[60..62].copy_from_slice(&sections.to_le_bytes());
+        data[62..64].copy_from_slice(&strings.to_le_bytes());
+        data.extend_from_slice(rest);
+        data
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_more_than_refused(
+            rest in prop::collection::vec(prop_oneof![4 => 0..4_u8, 1 => any::<u8>()], 0..600),
+            start in prop_oneof![8 => 60..70_u64, 1 => any::<u64>()],
+            sections in 0..10_u16,
+            strings in 0..10_u16,
+        ) {
+            if let Ok((elf, data)) = Elf::read(&file(&rest, start, sections, strings)) {
+                prop_assert_eq!(elf.names.len(), sections as usize);
+                prop_assert!(data.len() >= HEADER + rest.len());
+            }
+        }
+    }
+
+    #[test]
+    fn texts_name_sections_as_the_file_does() {
+        let names = [vec!["x".to_owned(); 12], vec!["tc".into()]].concat();
+        let elf = Elf { data: Vec::new(), names };
+        assert_eq!(elf.said("section `tp/12` and `tp/1`"), "section `tc` and `x`");
+    }
 }

@@ -123,3 +123,54 @@ fn types(object: &Object, parsed: &mut aya_obj::Object, newest: bool) -> Result<
     })?;
     Ok(bytes.map(|bytes| bpf::btf_load(&bytes).map_err(Error::kernel("cannot load the object's types"))))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io;
+    use std::os::fd::IntoRawFd;
+    use std::process::Command;
+    use std::rc::Rc;
+
+    use aya_obj::generated::bpf_cmd;
+
+    use super::*;
+    use crate::sys::{Call, fake};
+
+    fn object(folder: &std::path::Path) -> Object {
+        let (c, o) = (folder.join("x.c"), folder.join("x.o"));
+        let text = "float half; __attribute__((section(\"xdp\"))) int use(void *ctx) { half = 0.5f; return 1; }";
+        std::fs::write(&c, text).unwrap();
+        let clang = Command::new("clang").args(["-target", "bpf", "-g", "-O2", "-c", "-o"]).arg(&o).arg(&c).status();
+        assert!(clang.expect("tools/setup.sh test installs clang").success());
+        Object::parse(&std::fs::read(o).unwrap()).unwrap()
+    }
+
+    // Of a kernel that refuses types so many times: how often it was asked, whether it has them, and the floats in them.
+    fn loaded(object: &Object, refusals: usize) -> (usize, bool, Vec<String>) {
+        let asked = Rc::new(Cell::new(0));
+        let seen = Rc::clone(&asked);
+        let answer = move |call: &Call<'_>| {
+            assert!(matches!(call, Call::Bpf(bpf_cmd::BPF_BTF_LOAD, _)));
+            seen.set(seen.get() + 1);
+            if seen.get() <= refusals {
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            }
+            Ok(i64::from(std::fs::File::open("/dev/null").unwrap().into_raw_fd()))
+        };
+        let load = fake::with(answer, || Load::new(object)).unwrap();
+        let told = crate::btf::Btf::parse(load.object.btf.unwrap().to_bytes()).unwrap();
+        (asked.get(), load.types.is_some(), told.names(16, None)) // BTF_KIND_FLOAT
+    }
+
+    #[test]
+    fn types_that_a_kernel_refuses_are_told_in_older_words_or_not_at_all() {
+        let folder = std::env::temp_dir().join(format!("fastbpf-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let object = object(&folder);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(loaded(&object, 0), (1, true, vec!["float".to_owned()]));
+        assert_eq!(loaded(&object, 1), (2, true, vec![]));
+        assert_eq!(loaded(&object, 2), (2, false, vec![]));
+    }
+}

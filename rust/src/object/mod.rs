@@ -59,8 +59,12 @@ pub(crate) struct Map {
 
 impl Object {
     pub(crate) fn parse(data: &[u8]) -> Result<Self> {
-        let elf = Elf::read(data)?;
-        let parsed = guarded(&elf, "the object cannot be read", || aya_obj::Object::parse(&elf.data))?;
+        let (elf, data) = Elf::read(data)?;
+        let mut parsed = guarded(&elf, "the object cannot be read", || aya_obj::Object::parse(&data))?;
+        // aya-obj takes silence for GPL.
+        if !elf.names.iter().any(|name| name == "license") {
+            parsed.license = c"".into();
+        }
         let mut fixed = parsed.clone();
         // Types that cannot be put right are no obstacle to a look; the kernel says more, if it is asked.
         let types = guarded(&elf, "", || {

@@ -208,6 +208,11 @@ def test_the_license_is_what_its_section_says(tmp_path, license):
     assert whole.license == whole.programs["use"].license == license
 
 
+def test_without_a_license_there_is_none(tmp_path):
+    text = 'SEC("xdp") int use(void *ctx) { return 1; }'
+    assert fb.Object.open(compiled(tmp_path, text, "unlicensed", "-DNO_LICENSE")).license == ""
+
+
 # What cannot be read, and what is said of it.
 
 
@@ -225,6 +230,8 @@ def test_what_is_no_object_is_refused(tmp_path, path):
     )
     with pytest.raises(fb.ObjectError, match="big-endian and this machine little-endian; compile it with .*bpfel"):
         fb.Object.open(tmp_path / "big.o")
+    with pytest.raises(TypeError, match=r"'x\.o': give an object's bytes; fb\.Object\.open"):
+        fb.Object("x.o")
     with pytest.raises(fb.ObjectError, match="no ELF file"):
         fb.Object(b"")
     with pytest.raises(fb.ObjectError, match="ends within its first header"):
