@@ -57,7 +57,7 @@ def spec(name: str, numbers: list[int], key: Told | None, value: Told | None, co
     if not content and kind in maps._TYPES:
         with suppress(LayoutError):
             return MapSpec(*told)
-    return ObjectMap(*told, content)
+    return ObjectMap(*told, content=content)
 
 
 def created(load: _native.Load, name: str, one: MapSpec, content: bytes | None) -> Map:

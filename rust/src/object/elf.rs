@@ -95,9 +95,8 @@ impl Elf {
         let [header, start, length] = [4, 16, 20].map(|at| Some(word(&content, at)? as usize));
         let begin = header?.checked_add(start?)?;
         let strings = content.get(begin..begin.checked_add(length?)?)?.to_vec();
-        if begin + strings.len() != content.len() {
-            return None;
-        }
+        // Some compilers fill up what is behind.
+        content.truncate(begin + strings.len());
         let mut places = Vec::new();
         for &index in programs {
             places.push((&names[index], u32::try_from(content.len() - begin).ok()?));

@@ -172,6 +172,20 @@ fn link(elf: &Elf, object: &mut aya_obj::Object, maps: &HashMap<String, RawFd>) 
     guarded(elf, "the functions of the object cannot be put together", || object.relocate_calls(&sections))
 }
 
+// What aya-obj's words mean for whoever wrote the C, and what to do.
+const REMEDIES: [(&str, &str); 3] = [
+    (
+        ".kconfig",
+        "; fastbpf gives it no settings of the kernel: make it a `const volatile` variable, and give it a value",
+    ),
+    (".ksyms", "; fastbpf does not find the kernel's own functions and variables for it: do without them"),
+    (
+        "unexpected BTF type",
+        "; it may be that a map in .maps is filled in C, as a prog_array is by `values`: fastbpf does not do that, leave \
+         `values` out",
+    ),
+];
+
 // aya-obj takes what it reads on trust, and panics where that was too much.
 fn guarded<T, E: std::error::Error>(
     elf: &Elf,
@@ -183,14 +197,7 @@ fn guarded<T, E: std::error::Error>(
         Ok(Err(error)) => elf.said(&reasons(&error)),
         Err(_) => "the file is damaged".into(),
     };
-    let externs = [
-        (
-            ".kconfig",
-            "; fastbpf gives it no settings of the kernel: make it a `const volatile` variable, and give it a value",
-        ),
-        (".ksyms", "; fastbpf does not find the kernel's own functions and variables for it: do without them"),
-    ];
-    let why = externs.iter().find(|(section, _)| told.contains(section)).map_or("", |(_, why)| why);
+    let why = REMEDIES.iter().find(|(words, _)| told.contains(words)).map_or("", |(_, why)| why);
     Err(Error::Object(format!("{what}: {told}{why}")))
 }
 

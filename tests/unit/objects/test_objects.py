@@ -253,6 +253,16 @@ def test_externs_of_the_kernel_are_refused(tmp_path, section):
         fb.Object.open(compiled(tmp_path, text)).load()
 
 
+def test_a_map_of_programs_that_c_fills_is_refused(tmp_path):
+    text = """
+    struct { __uint(type, 3); __uint(key_size, 4); __uint(max_entries, 2); __array(values, int (void *)); } jumps
+        SEC(".maps") = { .values = {} };
+    SEC("xdp") int use(void *ctx) { return (long) &jumps; }
+    """
+    with pytest.raises(fb.ObjectError, match="as a prog_array is by `values`: .* leave `values` out"):
+        fb.Object.open(compiled(tmp_path, text))
+
+
 def test_the_nearest_names_are_told(whole):
     for names, name, told in (
         (whole.programs, "count_packet", "program 'count_packet'; did you mean \"count_packets\""),
