@@ -26,14 +26,16 @@ _HOMES = {
     ),
     "kernel_version": ("KernelVersion",),
     "record": (
-        *("Struct", "bool8", "boottime", "char", "ktime", "raw", "tai", "text"),
+        *("Struct", "bits", "bool8", "boottime", "char", "duration", "enum", "ktime", "raw", "spin_lock", "stack"),
+        *("be16", "be32", "be64", "f32", "f64", "ipv4", "ipv6", "mac", "port", "tai", "text", "union"),
         *("i8", "i16", "i32", "i64", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64"),
     ),
     "maps": ("Map", "MapSpec"),
     "programs": ("Program", "ProgramSpec"),
     "links": ("Link",),
     "objects": ("LoadedObject", "Object", "ObjectProgram"),
-    "stream": ("RingBuffer", "Stats", "Stream"),
+    "symbols": ("offsetof",),
+    "stream": ("PerfBuffer", "RingBuffer", "Stats", "Stream"),
     "tracing": ("Trace", "trace"),
     "capture": ("Capture", "CaptureError", "replay"),
 }

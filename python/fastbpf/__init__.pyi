@@ -46,6 +46,18 @@ from fastbpf.record import (
     Struct as Struct,
 )
 from fastbpf.record import (
+    be16 as be16,
+)
+from fastbpf.record import (
+    be32 as be32,
+)
+from fastbpf.record import (
+    be64 as be64,
+)
+from fastbpf.record import (
+    bits as bits,
+)
+from fastbpf.record import (
     bool8 as bool8,
 )
 from fastbpf.record import (
@@ -53,6 +65,18 @@ from fastbpf.record import (
 )
 from fastbpf.record import (
     char as char,
+)
+from fastbpf.record import (
+    duration as duration,
+)
+from fastbpf.record import (
+    enum as enum,
+)
+from fastbpf.record import (
+    f32 as f32,
+)
+from fastbpf.record import (
+    f64 as f64,
 )
 from fastbpf.record import (
     i8 as i8,
@@ -67,7 +91,19 @@ from fastbpf.record import (
     i64 as i64,
 )
 from fastbpf.record import (
+    ipv4 as ipv4,
+)
+from fastbpf.record import (
+    ipv6 as ipv6,
+)
+from fastbpf.record import (
     ktime as ktime,
+)
+from fastbpf.record import (
+    mac as mac,
+)
+from fastbpf.record import (
+    port as port,
 )
 from fastbpf.record import (
     raw as raw,
@@ -83,6 +119,12 @@ from fastbpf.record import (
 )
 from fastbpf.record import (
     s64 as s64,
+)
+from fastbpf.record import (
+    spin_lock as spin_lock,
+)
+from fastbpf.record import (
+    stack as stack,
 )
 from fastbpf.record import (
     tai as tai,
@@ -102,9 +144,16 @@ from fastbpf.record import (
 from fastbpf.record import (
     u64 as u64,
 )
+from fastbpf.record import (
+    union as union,
+)
+from fastbpf.stream import (
+    PerfBuffer as PerfBuffer,
+)
 from fastbpf.stream import RingBuffer as RingBuffer
 from fastbpf.stream import Stats as Stats
 from fastbpf.stream import Stream as Stream
+from fastbpf.symbols import offsetof as offsetof
 from fastbpf.tracing import Trace as Trace
 from fastbpf.tracing import trace as trace
 

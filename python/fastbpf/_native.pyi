@@ -4,7 +4,7 @@ Not a public interface: `fastbpf.Map`, `fastbpf.Program`, `fastbpf.RingBuffer` a
 descriptors, numbers and bytes that its caller has checked.
 """
 
-from typing import final
+from typing import TypeAlias, final
 
 __all__ = [
     "Child",
@@ -15,16 +15,23 @@ __all__ = [
     "Object",
     "Program",
     "RecordBatch",
-    "RingStream",
+    "Stream",
     "btf_enumerators",
     "btf_has_member",
     "btf_id",
+    "btf_layouts",
+    "btf_members",
     "btf_names",
+    "btf_structs",
     "clock_offsets",
     "program_instructions",
     "program_verdicts",
     "record_schema",
     "wait_for_running_programs",
+]
+
+_BtfMember: TypeAlias = tuple[
+    str, int, int | None, int | None, str, list[tuple[str, int]] | None, tuple[str, int, int, list[_BtfMember]] | None
 ]
 
 @final
@@ -37,6 +44,10 @@ class RecordBatch:
     @property
     def num_rows(self) -> int:
         """The number of rows."""
+
+    @property
+    def table(self) -> int:
+        """Which of its stream's tables it is a part of."""
 
     @property
     def column_names(self) -> list[str]:
@@ -60,10 +71,18 @@ class RecordBatch:
 
 @final
 class Map:
-    """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE)."""
+    """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE). `lock` is where its values have a `struct bpf_spin_lock`."""
 
     def __new__(
-        cls, kind: int, key_size: int, value_size: int, max_entries: int, flags: int, name: str, possible_cpus: int
+        cls,
+        kind: int,
+        key_size: int,
+        value_size: int,
+        max_entries: int,
+        flags: int,
+        name: str,
+        possible_cpus: int,
+        lock: int | None = None,
     ) -> Map: ...
     def fileno(self) -> int:
         """The descriptor, which stays the map's."""
@@ -133,7 +152,7 @@ class Object:
     def __new__(cls, data: bytes) -> Object: ...
     @property
     def license(self) -> str:
-        """What it says in its section of that name; "GPL" without one."""
+        """What it says in its section of that name; nothing without one."""
 
     def programs(self) -> list[tuple[str, str, tuple[bytes, list[tuple[int, str, int]]]]]:
         """Name, section and code of each, in the order of the file.
@@ -142,21 +161,11 @@ class Object:
         there. Where it names a map, it has the number of the map in `maps()`.
         """
 
-    def maps(
-        self,
-    ) -> list[
-        tuple[
-            str,
-            list[int],
-            tuple[str, int, list[tuple[str, int, str]] | None] | None,
-            tuple[str, int, list[tuple[str, int, str]] | None] | None,
-            bytes,
-        ]
-    ]:
+    def maps(self) -> list[tuple[str, list[int], _BtfMember | None, _BtfMember | None, bytes]]:
         """Each map, in the order of their names.
 
-        Its name; type, key size, value size, entries and flags; the layouts of key and value where the object's types
-        tell them: name, size, and of a struct the names, offsets and types of its fields; and the global variables.
+        Its name; type, key size, value size, entries and flags; the types of key and value where the object tells
+        them, as members (see `btf_layouts`) without a name; and the global variables.
         """
 
 @final
@@ -201,6 +210,18 @@ class Link:
     def raw_tracepoint(program: Program, name: str) -> Link:
         """Attaches to a raw tracepoint (BPF_RAW_TRACEPOINT_OPEN)."""
 
+    @staticmethod
+    def kprobe(program: Program, pmu: int, config: int, function: str, offset: int) -> Link:
+        """Attaches to a function; `pmu` and `config` are what sysfs has of the PMU "kprobe"."""
+
+    @staticmethod
+    def xdp(program: Program, index: int) -> Link:
+        """Attaches to the interface of that number, in the network namespace of this thread."""
+
+    @staticmethod
+    def tcx(program: Program, index: int, egress: bool) -> Link:
+        """Attaches to one side of the interface of that number, in the network namespace of this thread."""
+
     @property
     def kind(self) -> str:
         """How it is attached."""
@@ -212,22 +233,44 @@ class Link:
         """Detaches."""
 
 @final
-class RingStream:
-    """A ring buffer's reader: looks at the ring, decodes, and hands out batches.
+class Stream:
+    """A reader of buffers: looks at them, decodes, and hands out batches.
 
-    `fields` are `(name, offset, type)`, as `Struct.columns()` gives them.
+    A table's `(fields, size, metadata)` are what `Struct.columns()` and `Struct.size` give, and what its schema tells; a tag is its field's name, offset and
+    width, and `(number, table)` for each type of record; a sequence is offset and width of its number, and of the field
+    that tells which sequence it is of. A manner has max_rows, max_latency, background, overflow and look_back.
     """
 
-    def __new__(
-        cls,
+    @staticmethod
+    def rings(
+        map_fds: list[int],
+        tables: list[tuple[list[tuple[str, int, str]], int, dict[str, str]]],
+        tag: tuple[str, int, int, list[tuple[int, int]]] | None,
+        sequence: tuple[tuple[int, int], tuple[int, int] | None] | None,
+        manner: object,
+    ) -> Stream:
+        """Reads ring buffers, whose records are of the same types."""
+
+    @staticmethod
+    def perf_buffers(
         map_fd: int,
-        fields: list[tuple[str, int, str]],
         size: int,
-        max_rows: int,
-        max_latency: float,
-        background: bool,
-    ) -> RingStream: ...
-    def __arrow_c_schema__(self) -> object: ...
+        overwrite: bool,
+        tables: list[tuple[list[tuple[str, int, str]], int, dict[str, str]]],
+        tag: tuple[str, int, int, list[tuple[int, int]]] | None,
+        sequence: tuple[tuple[int, int], tuple[int, int] | None] | None,
+        counts: bool,
+        manner: object,
+    ) -> Stream:
+        """Makes and reads the perf buffers of a map, `size` bytes a CPU; with `counts` the kernel's losses are counted.
+
+        Fields may stand before the record: the sample's time at -20, its CPU at -12.
+        """
+
+    @staticmethod
+    def combined(parts: list[Stream], manner: object) -> Stream:
+        """Reads what several streams read, which are over."""
+
     def next(
         self, timeout: float | None, least: int, most: int, until: int | None = None
     ) -> tuple[RecordBatch | None, str]:
@@ -236,17 +279,29 @@ class RingStream:
         Waits for `least` rows, a full batch or the time-out (seconds), without the GIL; gives at most `most` rows.
         """
 
-    def statistics(self) -> tuple[int, int, int, int, int, int]:
-        """(received, delivered, bytes, batches, wakeups, cuts)."""
+    def poll(self, least: int, most: int) -> tuple[RecordBatch | None, str]:
+        """As `next`, without a wait: "pending" says that `fileno()` will become readable."""
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when there is something for whom `poll` told to wait."""
+
+    def schemas(self) -> list[object]:
+        """The Arrow schema of each table, as capsules."""
+
+    def statistics(self) -> dict[str, int]:
+        """Counts, by the names that `Stats` has for them; `lateness` in nanoseconds, `lost` what it saw of it."""
+
+    def pause(self, paused: bool) -> None:
+        """While paused, what programs send to perf buffers is lost."""
 
     def hold(self, held: bool) -> None:
-        """While held, reads what is in the ring now, and nothing that comes later."""
+        """While held, reads what is in the buffers now, and nothing that comes later."""
 
     def stop(self) -> None:
         """Nothing more is written: what is there is read to the end."""
 
     def close(self) -> None:
-        """Ends the stream and counts what was not read."""
+        """Ends the stream; what was not read is counted."""
 
 @final
 class Decoder:
@@ -291,6 +346,23 @@ def btf_id(name: str, kind: int) -> int | None:
     """The kernel's number for its function or variable (BTF_KIND_FUNC 12, BTF_KIND_VAR 14).
 
     None when it has none of that name, or no BTF.
+    """
+
+def btf_layouts(name: str, object: bytes | None = None) -> list[tuple[str, int, int, list[_BtfMember]]] | None:
+    """The different structs of that name ("struct event", or a typedef's) of an ELF file, of raw BTF or of the kernel.
+
+    Each is (name, size, align, members), a member (name, bit, width, count, type, names, layout): the width of a
+    bitfield, the count of an array, the names of an enum, the layout of a struct, or None. None when the kernel has no
+    BTF. Raises `LayoutError` for a file that has none.
+    """
+
+def btf_structs(object: bytes | None = None) -> list[str]:
+    """The names of all structs."""
+
+def btf_members(id: int) -> list[tuple[str, int, int, int]] | None:
+    """The members of the kernel's struct or union of that number: name, place in bits, bits of a bit field, type.
+
+    Those of anonymous structs and unions are among them. None when the number is of something else.
     """
 
 def btf_names(kind: int, tag: str | None = None) -> list[str]:

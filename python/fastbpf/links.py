@@ -15,8 +15,8 @@ __all__ = ["Link"]
 class Link:
     """A program on its hook, until this is closed. It goes with the process: nothing of it stays in the kernel.
 
-    `probe` is where it hangs, `kind` how: "perf_event" and "raw_tracepoint" are BPF links, "perf_event ioctl" is the
-    way before perf-event links (5.15).
+    `probe` is where it hangs, `kind` how: "perf_event" (tracepoints and kprobes), "raw_tracepoint", "xdp" and "tcx" are
+    BPF links, "perf_event ioctl" is the way before perf-event links (5.15).
     """
 
     def __init__(self, native: _native.Link, probe: str) -> None:
@@ -36,7 +36,7 @@ class Link:
         return self._native.fileno()
 
     def close(self) -> None:
-        """Detaches; the kernel takes tens of milliseconds for a tracepoint. A second time does nothing."""
+        """Detaches; the kernel takes tens of milliseconds for perf events. A second time does nothing."""
         self._native.close()
 
     def __enter__(self) -> Self:

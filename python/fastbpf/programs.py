@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from fastbpf.asm import Code, assemble
 from fastbpf.asm.rodata import ReadOnly, laid_out
-from fastbpf.errors import CheckError, KernelError, LayoutError, ProbeError, VerifierError
+from fastbpf.errors import CheckError, KernelError, LayoutError, VerifierError
 from fastbpf.helpers.limits import lacks
 from fastbpf.kernel_version import KernelVersion
 from fastbpf.links import Link
@@ -239,33 +239,35 @@ class Program:
         self.close()
 
     def attach(self, probe: str) -> Link:
-        """Puts the program on a probe: "tracepoint:CATEGORY:NAME" or "raw_tracepoint:NAME".
+        """Puts the program on a probe, until the link is closed.
+
+        ========================================  ================  ===================================================
+        probe                                     type of program   runs
+        ========================================  ================  ===================================================
+        `tracepoint:CATEGORY:NAME`, `t:`          tracepoint        at the tracepoint, on its record
+        `raw_tracepoint:NAME`, `rt:`              raw_tracepoint    at the tracepoint, on the kernel's own arguments
+        `kprobe:FUNCTION`, `k:`                   kprobe            where a function of the kernel begins
+        `kprobe:FUNCTION+OFFSET`                  kprobe            at the instruction so many bytes further on
+        `kretprobe:FUNCTION`, `kr:`               kprobe            where the function returns
+        `xdp:INTERFACE`                           xdp               on packets before the stack, in the driver if it can
+        `tc:INTERFACE:ingress`, `…:egress`        sched_cls         on packets that come in or go out
+        ========================================  ================  ===================================================
+
+        Interfaces are those of the network namespace of the thread that calls. XDP needs Linux 5.9, and an interface
+        takes one program; tc needs 6.6 (tcx), and its programs run in the order in which they came.
 
         Raises:
             ProbeError: no such probe, or not one for this type of program.
-            KernelError: the kernel refused.
+            KernelError: the kernel refused, or has nothing of that kind.
+
+        Source: bpf(2), BPF_LINK_CREATE, BPF_RAW_TRACEPOINT_OPEN; perf_event_open(2).
         """
-        from fastbpf import _native, probes
+        from fastbpf.probes.attach import attach
 
-        kind, _, name = probe.partition(":")
         try:
-            if kind in {"raw_tracepoint", "rt"}:
-                self._check_type("raw_tracepoint", probe)
-                return Link(_native.Link.raw_tracepoint(self._native, name), probe)
-            place = probes.resolve(probe)
-            self._check_type(place.program_type, place.text)
-            return Link(_native.Link.tracepoint(self._native, place.tracepoint_id), place.text)
+            return Link(*attach(self._native, self.spec.type, probe))
         except KernelError as error:
-            if error.errno == errno.ENOENT:
-                raise ProbeError(f"the kernel has no {probe}; `fastbpf probes` lists what there is") from None
-            if error.errno == errno.EEXIST:
-                text = f"this program is already on {probe}; load it again for a second one"
-                raise KernelError(errno.EEXIST, text) from None
             raise remedied(error) from None
-
-    def _check_type(self, needed: str, probe: str) -> None:
-        if self.spec.type != needed:
-            raise ProbeError(f"{probe} takes a {needed} program; this one is a {self.spec.type} program")
 
     def test_run(self, data: bytes | None = None, ctx: bytes | None = None, repeat: int = 0) -> TestRun:
         """Runs the program once (or `repeat` times) here, without a probe.

@@ -1,13 +1,16 @@
 //! fastbpf's core: kernel events to Arrow columns.
 //!
-//! The way of an event: [`attach`] puts a program on a hook; it writes records into a [`ring`]; a [`stream`] reads them,
-//! [`record`] decodes them into columns, and [`python`] hands batches over.
+//! The way of an event: [`attach`] puts a program on a hook; it writes records into a [`ring`] or a [`perf`] buffer; a
+//! [`stream`] reads them, [`record`] decodes them into columns, and [`python`] hands batches over.
 
 mod attach;
 mod btf;
 mod error;
 mod maps;
 mod object;
+#[cfg_attr(not(test), expect(dead_code, reason = "streams take it up next"))]
+#[expect(unsafe_code, reason = "memory shared with the kernel")]
+mod perf;
 mod python;
 #[expect(unsafe_code, reason = "reads records where they lie")]
 mod record;

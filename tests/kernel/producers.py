@@ -10,6 +10,8 @@ import platform
 import struct
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -235,3 +237,17 @@ def threads(name):
         except OSError:
             continue  # ended meanwhile
     return count
+
+
+def on_two_cpus(work):
+    """Does it on two CPUs at once."""
+    together = threading.Barrier(2)
+
+    def there(cpu):
+        os.sched_setaffinity(0, {cpu})  # of this thread
+        together.wait()
+        work()
+
+    cpus = sorted(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(there, [cpus[0], cpus[-1]])) == [None, None]

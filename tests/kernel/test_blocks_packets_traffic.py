@@ -6,82 +6,26 @@ The receivers verify every checksum: the router's interfaces give packets that h
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import os
 import socket
 import struct
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.kernel.namespaces import Namespace
 
 import fastbpf as fb
 from fastbpf.asm import *
 from fastbpf.blocks import ethernet, ipv4, nat, packet, tcp, udp
 
-LINK_CREATE = 28
-ATTACH = {"xdp": 37, "sched_cls": 46}  # BPF_XDP, BPF_TCX_INGRESS
-CLONE_NEWNET = 0x40000000
-SIOCETHTOOL, ETHTOOL_STXCSUM, IP_RECVTTL = 0x8946, 0x17, 12
+IP_RECVTTL = 12
+PROBES = {"xdp": "xdp:{}", "sched_cls": "tc:{}:ingress"}
 
 CLIENT, VIRTUAL, SERVER = "10.77.0.1", "10.77.9.9", "10.78.0.2"
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def checked(result):
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return result
-
-
-class Namespace:
-    """A network namespace, which lives as long as the thread that works in it."""
-
-    def __init__(self):
-        self._thread = ThreadPoolExecutor(1, initializer=lambda: checked(libc.unshare(CLONE_NEWNET)))
-        self.path = self.do(lambda: f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net")
-        self.ip("link set lo up")
-
-    def do(self, work):
-        return self._thread.submit(work).result()
-
-    def ip(self, command):
-        done = self.do(lambda: subprocess.run(["ip", *command.split()], capture_output=True, text=True))
-        assert not done.returncode, (command, done.stderr)
-        return done.stdout
-
-    def offload(self, device, on):
-        def set_it():
-            value = ctypes.create_string_buffer(struct.pack("II", ETHTOOL_STXCSUM, on))
-            request = struct.pack("16sQ16x", device.encode(), ctypes.addressof(value))
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-                fcntl.ioctl(any_socket, SIOCETHTOOL, request)
-
-        self.do(set_it)
-
-    def socket(self, kind, address=None):
-        def make():
-            made = socket.socket(socket.AF_INET, kind)
-            made.settimeout(10)
-            if address:
-                made.bind(address)
-            return made
-
-        return self.do(make)
-
-    def attach(self, program, device):
-        """A link, which is a file descriptor; the kernel looks for the device in the caller's namespace."""
-        index = self.do(lambda: socket.if_nametoindex(device))
-        attributes = struct.pack("<IIII", program.fileno(), index, ATTACH[program.spec.type], 0).ljust(64, b"\0")
-        return self.do(lambda: checked(libc.syscall(321, LINK_CREATE, attributes, len(attributes))))
-
-    def close(self):
-        self._thread.shutdown()
 
 
 def translator(prog_type, protocol, block):
@@ -146,12 +90,12 @@ def routed(network, request):
     with ExitStack() as made:
         for device, code in zip(("left", "right"), router_programs(prog_type, protocol), strict=True):
             program = made.enter_context(fb.ProgramSpec(prog_type, code).load())
-            made.callback(os.close, router.attach(program, device))
+            made.enter_context(router.do(partial(program.attach, PROBES[prog_type].format(device))))
         yield client, server
 
 
 def each(protocol):
-    return pytest.mark.parametrize("routed", [(kind, protocol) for kind in ATTACH], indirect=True, ids=list(ATTACH))
+    return pytest.mark.parametrize("routed", [(kind, protocol) for kind in PROBES], indirect=True, ids=list(PROBES))
 
 
 @each("tcp")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.kernel.producers import on_two_cpus
 
 import fastbpf as fb
 from fastbpf.asm import *
@@ -22,6 +24,17 @@ class Pair(fb.Struct):
     small: fb.u8
     large: fb.u64
     name: fb.char[5]
+
+
+class Locked(fb.Struct):
+    before: fb.u32
+    lock: fb.spin_lock
+    count: fb.u64
+
+
+class TwoLocks(fb.Struct):
+    first: fb.spin_lock
+    second: fb.spin_lock
 
 
 pairs = st.builds(
@@ -114,6 +127,19 @@ def test_values_of_each_processor(kind, value):
                 map[3] = wrong
 
 
+@pytest.mark.parametrize("kind", ["percpu_hash", "lru_percpu_hash"])
+def test_a_hash_of_values_of_each_processor(kind):
+    many = 200
+    with fb.MapSpec(kind, key=fb.u16, value=fb.u32, max_entries=many * possible_cpus()).create() as map:
+        model = {key: [key * 1000 + cpu for cpu in range(possible_cpus())] for key in range(many)}
+        map.update(model)
+        assert dict(map) == model
+        del map[7]
+        assert 7 not in map
+        with pytest.raises(fb.LayoutError, match="one for each possible CPU"):
+            map[8] = 1
+
+
 def test_a_program_counts_on_its_own_processor():
     counts = fb.MapSpec("percpu_array", value=fb.u64, max_entries=1, name="counts")
     code = assemble(
@@ -180,7 +206,11 @@ def test_the_kernel_knows_the_map_as_it_was_described():
     [
         ({"type": "hsah", "key": fb.u32, "value": fb.u32, "max_entries": 1}, fb.LayoutError, "did you mean 'hash'"),
         ({"type": "queue", "value": fb.u32}, fb.LayoutError, "no queue maps yet; there are hash"),
-        ({"type": "zzz"}, fb.LayoutError, "there are hash, array, lru_hash, percpu_array, ringbuf"),
+        (
+            {"type": "zzz"},
+            fb.LayoutError,
+            "there are hash, array, .*, percpu_hash, .*, lru_percpu_hash, .*, prog_array, stack_trace$",
+        ),
         ({"type": 3}, fb.LayoutError, "no map type 3"),
         ({"type": "array", "value": fb.u32, "max_entries": 1.5}, fb.LayoutError, "max_entries=1.5: give a whole"),
         ({"type": "ringbuf", "max_entries": "4096"}, fb.LayoutError, "max_entries='4096': give a whole"),
@@ -188,6 +218,18 @@ def test_the_kernel_knows_the_map_as_it_was_described():
         ({"type": "hash", "value": fb.u32, "max_entries": 1}, fb.LayoutError, "the key of a hash map"),
         ({"type": "hash", "key": fb.u32, "max_entries": 1}, fb.LayoutError, "the value of a hash map"),
         ({"type": "array", "key": fb.u64, "value": fb.u32, "max_entries": 1}, fb.LayoutError, "array map is fb.u32"),
+        ({"type": "prog_array", "value": fb.u64, "max_entries": 1}, fb.LayoutError, "is a Program; leave out fb.u64"),
+        ({"type": "prog_array"}, fb.LayoutError, "max_entries=0"),
+        ({"type": "perf_event_array", "key": fb.u64}, fb.LayoutError, "perf_event_array map is fb.u32"),
+        ({"type": "perf_event_array", "max_entries": -1}, fb.LayoutError, "max_entries=-1"),
+        ({"type": "stack_trace", "max_entries": 1}, fb.LayoutError, "the value of a stack_trace map"),
+        ({"type": "stack_trace", "value": fb.u32[9], "max_entries": 1}, fb.LayoutError, r"such as fb.u64\[127\]"),
+        ({"type": "stack_trace", "value": fb.raw[9], "max_entries": 1}, fb.LayoutError, r"such as fb.u64\[127\]"),
+        (
+            {"type": "hash", "key": fb.u32, "value": TwoLocks, "max_entries": 1},
+            fb.LayoutError,
+            "2 locks, first and sec",
+        ),
         ({"type": "ringbuf", "max_entries": 5000}, fb.LayoutError, "power of two"),
         ({"type": "ringbuf", "max_entries": 2048}, fb.LayoutError, "power of two"),
         ({"type": "ringbuf", "value": fb.u32, "max_entries": 4096}, fb.LayoutError, "no key and no value"),
@@ -228,3 +270,121 @@ def test_maps_are_objects_not_values():
         with fb.MapSpec("array", value=fb.u32, max_entries=1).create() as two:
             assert one != two
             assert len({one, two, one}) == 2
+
+
+def returning(number, prog_type="socket_filter"):
+    return fb.ProgramSpec(prog_type, assemble(mov(r0, number), exit_()))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([None, 0, 1])), max_size=12))
+def test_a_tail_call_runs_the_program_that_is_there(changes):
+    table = fb.MapSpec("prog_array", max_entries=4, name="table")
+    code = assemble(ldxw(r3, r1, ctx.sk_buff.len), sub(r3, 64), call.tail_call(r1, table, r3), mov(r0, 99), exit_())
+    model = {}
+    with ExitStack() as stack:
+        caller = stack.enter_context(fb.ProgramSpec("socket_filter", code).load())
+        targets = [stack.enter_context(returning(number).load()) for number in (1, 2)]
+        map = caller.maps["table"]
+        for index, which in changes:
+            if which is None:
+                assert (map.pop(index, None) is None) == (model.pop(index, None) is None)
+            else:
+                map[index] = targets[which]
+                model[index] = which
+        assert dict(map) == {index: targets[which].id for index, which in model.items()}
+        assert len(map) == len(model)
+        # the index is how much longer than 64 bytes the packet is
+        ran = [caller.test_run(bytes(64 + 14 + index)).retval for index in range(5)]
+        assert ran == [99 if index not in model else model[index] + 1 for index in range(5)]
+
+
+def test_what_no_table_of_programs_takes():
+    table = fb.MapSpec("prog_array", max_entries=2, name="table")
+    code = assemble(call.tail_call(r1, table, 0), mov(r0, 0), exit_())
+    with fb.ProgramSpec("socket_filter", code).load() as caller, returning(2, "xdp").load() as other:
+        map = caller.maps["table"]
+        with pytest.raises(
+            fb.KernelError, match="table.* does not take .*xdp.*: all its programs are of one type"
+        ) as no:
+            map[0] = other
+        assert no.value.errno == errno.EINVAL
+        for wrong in (other.fileno(), None, "program", table):
+            with pytest.raises(fb.LayoutError, match="a value of .*table.* is a Program"):
+                map[0] = wrong
+        with pytest.raises(fb.KernelError, match="no index 2"):
+            map[2] = caller
+        assert not map
+
+
+def test_a_stack_is_kept_once_and_read_as_addresses():
+    stacks = fb.MapSpec("stack_trace", value=fb.u64[16], max_entries=64, name="stacks")
+    direct = fb.MapSpec("array", value=fb.u64[16], max_entries=1, name="direct")
+    code = assemble(
+        mov(r6, r1),
+        ld_map_value(r7, direct, 0),
+        call.get_stack(r6, r7, 128, 0),
+        call.get_stackid(r6, stacks, 0),
+        exit_(),
+    )
+    with fb.ProgramSpec("raw_tracepoint", code).load() as program:
+        map = program.maps["stacks"]
+        numbers = {program.test_run().retval for _ in range(3)}
+        assert len(numbers) == len(map) == 1
+        (number,) = numbers
+        assert list(map) == [number]
+        # but for where in this program they were asked for
+        assert map[number][1:] == [one for one in program.maps["direct"][0] if one][1:]
+        assert len(map[number]) > 3
+        with pytest.raises(fb.LayoutError, match="is written by the kernel"):
+            map[number] = [1]
+        del map[number]
+        assert not map
+        with pytest.raises(KeyError):
+            map[number]
+
+
+def test_perf_events_are_one_for_each_processor_unless_told():
+    for entries in (0, 3):
+        with fb.MapSpec("perf_event_array", max_entries=entries).create() as map:
+            told = Path(f"/proc/self/fdinfo/{map.fileno()}").read_text()
+            assert int(re.search(r"max_entries:\t(\d+)", told)[1]) == len(map) == (entries or possible_cpus())
+            with pytest.raises(fb.LayoutError, match="is a perf event's descriptor"):
+                map[0] = "event"
+            with pytest.raises(fb.KernelError, match="does not tell what is in"):
+                map[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), [("array", fb.u32), ("hash", fb.u32), ("hash", fb.u64), ("hash", Pair), ("hash", fb.u8)]
+)
+def test_programs_change_a_value_under_its_lock(kind, key):
+    several = fb.MapSpec(kind, key=key, value=Locked, max_entries=1, name="several")
+    # written by a load and a store, which would lose counts without the lock
+    code = assemble(
+        [stdw(fp, at, 0) for at in range(-24, 0, 8)],
+        call.map_lookup_elem(several, fp - 24),
+        jeq(r0, 0, "out"),
+        mov(r6, r0),
+        call.spin_lock(r6 + Locked.offset("lock")),
+        ldxdw(r7, r6, Locked.offset("count")),
+        add(r7, 1),
+        stxdw(r6, Locked.offset("count"), r7),
+        call.spin_unlock(r6 + Locked.offset("lock")),
+        label("out"),
+        mov(r0, 0),
+        exit_(),
+    )
+    with fb.ProgramSpec("sched_cls", code).load() as program:
+        map = program.maps["several"]
+        first = key.unpack(bytes(key.size))
+        map[first] = Locked(before=7, lock=0, count=5)
+        on_two_cpus(lambda: program.test_run(bytes(64), repeat=300_000))
+        assert map[first] == Locked(before=7, lock=0, count=600_005)
+
+
+@pytest.mark.parametrize("kind", ["lru_hash", "percpu_array"])
+def test_a_lock_where_the_kernel_has_none(kind):
+    with pytest.raises(fb.KernelError, match=f"no locks in values of {kind} maps; hash and array maps may") as refused:
+        fb.MapSpec(kind, key=fb.u32, value=Locked, max_entries=1).create()
+    assert refused.value.errno == errno.EOPNOTSUPP

@@ -88,6 +88,51 @@ def test_one_program_is_loaded_as_a_spec_is(whole):
         program.test_run(bytes(60))
 
 
+NESTED = """
+enum mode { COUNT = 1, SUM = 4 };
+struct point { s16 x, y; };
+struct settings { enum mode mode; struct point from, corners[3]; u32 on : 1, level : 7; u64 size; };
+const volatile struct settings settings = { .mode = COUNT, .level = 3 };
+struct settings copy;
+char large[3 << 20];
+struct { __uint(type, HASH); __type(key, struct point); __type(value, struct settings); __uint(max_entries, 9); }
+    places SEC(".maps");
+
+SEC("tc") int use(void *ctx) {
+    struct point at = { settings.from.x, -settings.corners[2].y };
+    const struct settings *from = (void *) &settings;
+    asm volatile("" : "+r"(from));  // not what it was when this was compiled
+    copy = *from;
+    copy.level++;
+    large[settings.level] = 1;
+    update(&places, &at, &copy, 0);
+    return settings.mode == SUM ? 1000 * settings.level + settings.from.y : settings.level;
+}
+"""
+
+
+def test_structs_of_structs_are_values_and_variables(tmp_path):
+    whole = fb.Object.open(compiled(tmp_path, NESTED))
+    with whole.load() as loaded:
+        assert loaded.programs["use"].test_run(bytes(60)).retval == 3
+    kind = whole.maps[".rodata"].value.fields["settings"].struct
+    point = kind.fields["from"].struct
+    corners = [point(x=n, y=10 * n) for n in range(3)]
+    values = {"mode": "SUM", "from": point(x=-5, y=6), "corners": corners, "on": 1, "level": 90, "size": 1 << 40}
+    with whole.load(variables={"settings": kind(**values), "large": b"x"}) as loaded:
+        assert loaded.programs["use"].test_run(bytes(60)).retval == 90006
+        (at, found), *_ = loaded.maps["places"].items()
+        assert (at.x, at.y) == (-5, -20)
+        assert (found.mode, found.level, found.on, found.size) == ("SUM", 91, 1, 1 << 40)
+        assert [(corner.x, corner.y) for corner in found.corners] == [(0, 0), (1, 10), (2, 20)]
+        assert loaded.maps[".bss"][0].copy == found
+        assert loaded.maps[".bss"][0].large[:91] == b"x".ljust(90, b"\0") + b"\1"
+        (entry,) = bpftool("map", "dump", "id", loaded.maps["places"].id)
+        assert entry["formatted"]["key"] == {"x": -5, "y": -20}
+        assert entry["formatted"]["value"]["corners"] == [{"x": 0, "y": 0}, {"x": 1, "y": 10}, {"x": 2, "y": 20}]
+        assert entry["formatted"]["value"]["level"] == "0x5b"
+
+
 COUNTS = """
 struct counted { u64 n; char comm[16]; };
 struct {
@@ -284,6 +329,10 @@ def test_maps_of_other_types_are_made_too(tmp_path):
     struct { __uint(type, PERF_EVENT_ARRAY); __uint(key_size, 4); __uint(value_size, 4); } perf SEC(".maps");
     #define MAP(kind, of, n) struct { __uint(type, kind); __type(key, u32); __type(value, of); __uint(max_entries, n); }
     MAP(PERCPU_ARRAY, u32, 2) each SEC(".maps");
+    MAP(5, u32, 9) some SEC(".maps");
+    struct {
+        __uint(type, 7); __uint(key_size, 4); __uint(value_size, 1016); __uint(max_entries, 9);
+    } stacks SEC(".maps");
     MAP(ARRAY, struct locked, 1) safe SEC(".maps");
     struct { __uint(type, 22); __uint(value_size, 12); __uint(max_entries, 3); } line SEC(".maps");
     struct {
@@ -293,10 +342,11 @@ def test_maps_of_other_types_are_made_too(tmp_path):
     static void (*spin_lock)(void *) = (void *) 93;
     static void (*spin_unlock)(void *) = (void *) 94;
     SEC("tc") int use(void *ctx) {
-        u32 key = 1, zero = 0, *each_ = lookup(&each, &key);
+        u32 key = 1, zero = 0, three = 3, *each_ = lookup(&each, &key);
         struct locked *locked = lookup(&safe, &zero);
         if (locked) { spin_lock(locked); locked->n++; spin_unlock(locked); }
         if (each_) *each_ += 3;
+        update(&some, &key, &three, 0);
         void *inner = lookup(&outer, &key);
         u64 *value = inner ? lookup(inner, &key) : 0;
         return value ? *value : 7;
@@ -305,7 +355,9 @@ def test_maps_of_other_types_are_made_too(tmp_path):
     whole = fb.Object.open(compiled(tmp_path, text))
     assert {name: one.type for name, one in whole.maps.items()} == {
         "perf": "perf_event_array", "each": "percpu_array", "safe": "array", "line": "queue", "outer": "array_of_maps",
+        "some": "percpu_hash", "stacks": "stack_trace",
     }  # fmt: skip
+    assert whole.maps["stacks"] == fb.MapSpec("stack_trace", value=fb.u64[127], max_entries=9, name="stacks")
     with whole.load() as loaded, fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=9).create() as inner:
         shown = {name: bpftool("map", "show", "id", one.id) for name, one in loaded.maps.items()}
         assert {name: one["type"] for name, one in shown.items()} == {n: one.type for n, one in whole.maps.items()}
@@ -314,10 +366,22 @@ def test_maps_of_other_types_are_made_too(tmp_path):
         assert (shown["line"]["bytes_value"], shown["line"]["max_entries"]) == (12, 3)
         program = loaded.programs["use"]
         assert program.test_run(bytes(60)).retval == 7
-        assert sum(loaded.maps["each"][1]) == 3
+        assert sum(loaded.maps["each"][1]) == sum(loaded.maps["some"][1]) == 3
+        assert loaded.maps["safe"][0].n == 1
         inner[1] = 44
-        loaded.maps["outer"]._native.update(fb.u32.pack(1), fb.u32.pack(inner.fileno()), 0)
+        outer = loaded.maps["outer"]
+        assert dict(outer) == {}
+        outer[1] = inner
+        assert dict(outer) == {1: inner.id}
         assert program.test_run(bytes(60)).retval == 44
+        with pytest.raises(fb.LayoutError, match="44: a value of .* is a Map"):
+            outer[1] = 44
+        with pytest.raises(fb.KernelError, match="all its maps have one type, sizes and flags"):
+            outer[0] = loaded.maps["each"]
+    # A lock is one for maps that are made without the object too.
+    with whole.maps["safe"].create() as safe, whole.load(maps={"safe": safe}) as loaded:
+        loaded.programs["use"].test_run(bytes(60))
+        assert safe[0].n == 1
 
 
 def test_a_program_without_a_license_is_no_gpl_program(tmp_path):

@@ -570,13 +570,17 @@ def test_a_program_is_on_a_tracepoint_once():
         (
             "socket_filter",
             "tracepoint:syscalls:sys_enter_getppid",
-            "takes a tracepoint program; this one is a socket_filter",
+            "takes programs of type tracepoint; this one is of type socket_filter",
         ),
-        ("tracepoint", "raw_tracepoint:sys_enter", "takes a raw_tracepoint program; this one is a tracepoint"),
+        (
+            "tracepoint",
+            "raw_tracepoint:sys_enter",
+            "takes programs of type raw_tracepoint; this one is of type tracepoint",
+        ),
         (
             "raw_tracepoint",
             "tracepoint:syscalls:sys_enter_getppid",
-            "takes a tracepoint program; this one is a raw_tracepoint",
+            "takes programs of type tracepoint; this one is of type raw_tracepoint",
         ),
         ("tracepoint", "tracepoint:syscalls:sys_enter_getpid_", "sys_enter_getpid"),
         ("raw_tracepoint", "raw_tracepoint:no_such_tracepoint", "no raw_tracepoint:no_such_tracepoint"),

@@ -11,6 +11,7 @@ import fastbpf as fb
 from fastbpf import helpers
 from fastbpf.asm import assemble, exit_, label
 from fastbpf.cli.group import fastbpf
+from fastbpf.probes.attach import attach
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/from-clj-ebpf.md").read_text()
@@ -55,7 +56,7 @@ def test_what_stands_beside_a_name_works(span, setting):
 @pytest.mark.parametrize(("names", "here"), [row[:2] for row in ROWS], ids=[names for names, *_ in ROWS])
 def test_a_row_has_a_counterpart_or_says_that_there_is_none(names, here):
     assert names
-    assert spans(here) or here in {"not yet", "not needed", "does not exist"}
+    assert spans(here) or here in {"not needed", "does not exist"}
 
 
 def test_every_name_is_there():
@@ -95,9 +96,10 @@ def test_the_numbers_of_helpers_are_the_kernels(setting):
         assert any(f"#{right}" in str(code) for code in codes)
 
 
-def test_types_of_maps_that_are_not_there_yet_are_not():
-    missing = set(re.findall(r"`(\w+)` maps: not yet", PAGE))
-    assert missing
-    for kind in missing:
-        with pytest.raises(fb.LayoutError, match=f"no {kind} maps yet"):
-            fb.MapSpec(kind, key=fb.u32, value=fb.u64, max_entries=1)
+def test_what_the_page_attaches_to_is_known():
+    probes = set(re.findall(r'`program\.attach\("([^"]+)"\)`', PAGE))
+    assert len(probes) > 3
+    for probe in probes:
+        # a kind that is not known is refused in other words
+        with pytest.raises(fb.ProbeError, match=f"^{probe} takes programs of type"):
+            attach(None, "none", probe)

@@ -19,6 +19,7 @@ from fastbpf.objects.maps import created, spec
 from fastbpf.objects.sections import Purpose, purpose
 from fastbpf.privileges import remedied, with_memlock
 from fastbpf.programs import _TYPES, Program, ProgramSpec
+from fastbpf.record.btf import Types
 from fastbpf.verifier_log import explained
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ class Object:
             raise TypeError(f"{data!r}: give an object's bytes; fb.Object.open(path) reads a file")
         self._native = _native.Object(bytes(data))
         self.license: str = self._native.license
-        told = self._native.maps()
-        self.maps: Mapping[str, MapSpec] = _Named("map", [(one[0], spec(*one)) for one in told])
+        types = Types()
+        self.maps: Mapping[str, MapSpec] = _Named("map", [(one[0], spec(types, *one)) for one in self._native.maps()])
         numbered = dict(enumerate(self.maps.values()))
         programs = []
         for name, section, (raw, lines) in self._native.programs():

@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, TypeAlias
+from contextlib import suppress
+from types import new_class
+from typing import TYPE_CHECKING, Any
 
-from fastbpf import record
 from fastbpf.errors import LayoutError
+from fastbpf.record import FieldType, Struct, spin_lock
+from fastbpf.record.nested import Nested
+from fastbpf.record.sized import Bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    # As the native module tells it: a name, a size, and what a struct has in it, each with its offset.
-    Told: TypeAlias = tuple[str, int, Sequence[tuple[str, int, str]] | None]
+    from fastbpf.record.btf import Types
 
 __all__ = ["layout"]
 
 
-def layout(told: Told | None, size: int) -> record.FieldType | type[record.Struct] | None:
-    """The type that is told, or as many bytes as nobody told about; None for no bytes.
+def layout(types: Types, told: Any, size: int) -> FieldType | type[Struct] | None:
+    """The type that `fastbpf._native` tells, or as many bytes if it tells none; None for no bytes.
 
-    >>> layout(("u32", 4, None), 4), layout(None, 12), layout(None, 0)
-    (fb.u32, fb.bytes[12], None)
+    >>> from fastbpf.record.btf import Types
+    >>> layout(Types(), ("", 0, None, 3, "u32", None, None), 12), layout(Types(), None, 12), layout(Types(), None, 0)
+    (fb.u32[3], fb.raw[12], None)
     """
     if size == 0:
         return None
-    name, told_size, fields = told or ("", 0, None)
-    try:
-        if told_size == size and fields:
-            return _struct(name, size, fields)
-        return _field(name) if told_size == size and fields is None else record.raw[size]
-    except LayoutError:
-        return record.raw[size] if size <= 1 << 20 else record.FieldType(f"bytes[{size}]", size, 1, f"{size}s")
+    # What no field can be, an integer of 128 bits for instance, is bytes too.
+    with suppress(LayoutError):
+        if told is not None and (found := types.content(told)).size == size:
+            return found if isinstance(found, FieldType) else _with_lock(found)
+    return Bytes(size)
 
 
-# The compiler's offsets are what counts: some structs are packed, and a section ends with its last variable.
-def _struct(name: str, size: int, fields: Sequence[tuple[str, int, str]]) -> type[record.Struct]:
-    made = record.Struct.of(name.lstrip(".") or "anonymous", {field: _field(code) for field, _, code in fields})
-    made._offsets = {field: at for field, at, _ in fields}
-    made.size = size
-    return made
-
-
-def _field(code: str) -> record.FieldType:
-    of, count = re.fullmatch(r"(\w+)(?:\[(\d+)\])?", code).groups()  # type: ignore[union-attr]  # Rust's own words
-    kind: Any = {"bytes": record.raw, "bool": record.bool8}.get(of) or getattr(record, of)
-    found: record.FieldType = kind[int(count)] if count else kind
-    return found
+# The kernel has to be told of locks, and fastbpf's own type tells it.
+def _with_lock(struct: type[Struct]) -> type[Struct]:
+    locks = {
+        name: spin_lock
+        for name, kind in struct.fields.items()
+        if isinstance(kind, Nested) and kind.struct.__name__ == "bpf_spin_lock" and kind.size == spin_lock.size
+    }
+    if not locks:
+        return struct
+    return new_class(struct.__name__, (struct,), exec_body=lambda body: body.update(__annotations__=locks))

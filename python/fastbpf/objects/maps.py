@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastbpf import maps
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps import Map, MapSpec, possible_cpus
 from fastbpf.objects.layouts import layout
 from fastbpf.privileges import remedied, with_memlock
-from fastbpf.record import u32
+from fastbpf.record import u32, u64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastbpf import _native
-    from fastbpf.objects.layouts import Told
+    from fastbpf.record.btf import Types
 
 __all__ = ["ObjectMap", "created", "spec"]
 
@@ -48,16 +48,30 @@ class ObjectMap(MapSpec):
         return _made(self, self.name, _native.Map, None)
 
 
-def spec(name: str, numbers: list[int], key: Told | None, value: Told | None, content: bytes) -> MapSpec:
+def spec(types: Types, name: str, numbers: list[int], key: Any, value: Any, content: bytes) -> MapSpec:
     """A map as the native module tells it."""
     number, key_size, value_size, max_entries, flags = numbers
     kind = _NAMES[number] if number < len(_NAMES) else str(number)
-    key_type = u32 if "array" in kind and key_size == u32.size else layout(key, key_size)
-    told = (kind, key_type, layout(value, value_size), max_entries, name[:15], flags)
+    key_type, value_type = _key(types, kind, key, key_size), _value(types, kind, value, value_size)
+    told = (kind, key_type, value_type, max_entries, name[:15], flags)
     if not content and kind in maps._TYPES:
         with suppress(LayoutError):
             return MapSpec(*told)
     return ObjectMap(*told, content=content)
+
+
+def _key(types: Types, kind: str, told: Any, size: int) -> maps.Layout | None:
+    numbered = ("array" in kind or kind in maps._NUMBERED) and size == u32.size
+    return u32 if numbered else layout(types, told, size)
+
+
+# Of what the kernel itself puts there or makes of it, C says the size and no type.
+def _value(types: Types, kind: str, told: Any, size: int) -> maps.Layout | None:
+    if kind in maps._OF_OBJECTS and size == u32.size:
+        return u32
+    if kind == "stack_trace" and size % u64.size == 0:
+        return u64[size // u64.size]
+    return layout(types, told, size)
 
 
 def created(load: _native.Load, name: str, one: MapSpec, content: bytes | None) -> Map:

@@ -150,7 +150,7 @@ def resolve(text: str) -> Probe:
     known = "tracepoint:CATEGORY:NAME (t:) and raw_tracepoint:NAME (rt:)"
     if prefix in _OTHER_KINDS:
         raise ProbeError(f"fastbpf does not trace {prefix} probes; it knows {known}")
-    raise ProbeError(f"{text!r} names no kind of probe that is known: {known}{_did_you_mean(_near(text))}")
+    raise ProbeError(f"{text!r} names no kind of probe that is known: {known}{did_you_mean(near(text))}")
 
 
 def matching(pattern: str = "*") -> list[Probe]:
@@ -186,7 +186,7 @@ def _tracepoint(text: str, place: str) -> Probe:
         raise ProbeError(f"{text!r} is a pattern, and a probe is one place; list what matches: fastbpf probes {text!r}")
     if place.startswith("ftrace:"):
         raise ProbeError(f"{text!r} is a record of ftrace's own, where no program can run")
-    hint = _did_you_mean(_nearest(place, events)) or "; all there are: fastbpf probes"
+    hint = did_you_mean(_nearest(place, events)) or "; all there are: fastbpf probes"
     raise ProbeError(f"there is no tracepoint {place!r} in this kernel{hint}")
 
 
@@ -194,11 +194,11 @@ def _raw_tracepoint(text: str, name: str) -> Probe:
     if name in _RAW_FIELDS:
         return Probe("raw_tracepoint", "raw_syscalls", name)
     cause = f"{text!r}: of the raw tracepoints only sys_enter and sys_exit are known by their arguments"
-    raise ProbeError(cause + _did_you_mean(_exact(name)))
+    raise ProbeError(cause + did_you_mean(_exact(name)))
 
 
-def _near(text: str) -> list[str]:
-    # What somebody meant who left the kind out, or mistyped it. Only a hint, so no tracefs is no error.
+def near(text: str) -> list[str]:
+    """The tracepoints that somebody meant who left the kind out, or mistyped it: a hint, so no tracefs is no error."""
     try:
         events = tracefs.tracepoints()
     except KernelError:
@@ -231,6 +231,7 @@ def _nearest(place: str, events: list[str]) -> list[str]:
     return list(dict.fromkeys([*close, *sorted(longer, key=len)]))[:3]
 
 
-def _did_you_mean(events: list[str]) -> str:
+def did_you_mean(events: list[str]) -> str:
+    """The end of a sentence that refuses a probe: these tracepoints, or nothing."""
     names = [f"tracepoint:{event}" for event in events]
     return f"; did you mean {' or '.join(names)}?" if names else ""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from fastbpf import probes
 from fastbpf.errors import KernelError, ProbeError, StreamError
 from fastbpf.programs import ProgramSpec
-from fastbpf.stream import RingBuffer, check_whole
+from fastbpf.stream import RingBuffer, check_whole, size_in_bytes
 from fastbpf.tracing import where as _where
 from fastbpf.tracing.columns import choose, kinds
 from fastbpf.tracing.follow import Followed, own_pid
@@ -113,7 +113,7 @@ class Trace(RingBuffer):
         self.probe = probes.resolve(probe)
         columns = choose(self.probe, fields, text=text, raw=raw)
         wanted = None if where is None else _where.compile_where(where, kinds(self.probe, text))
-        size = _size(buffer)
+        size = size_in_bytes(buffer, 4096, 1 << 30, "a ring buffer")
         arguments = None if command is None else _arguments(command)
 
         self.command = None
@@ -248,20 +248,6 @@ def trace(
         max_latency=max_latency,
         background=background,
     )
-
-
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
-
-
-def _size(buffer: int | str) -> int:
-    text = str(buffer).strip().lower()
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", text)
-    if not found or found[2] not in _UNITS:
-        raise ValueError(f"buffer={buffer!r}: give bytes, or text such as '8MiB'")
-    size = float(found[1]) * _UNITS[found[2]]
-    if not 4096 <= size <= 1 << 30:
-        raise ValueError(f"buffer={buffer!r}: a ring buffer has from 4KiB to 1GiB")
-    return 1 << (int(size) - 1).bit_length()
 
 
 # The initial pid namespace: PROC_PID_INIT_INO, include/linux/proc_ns.h.

@@ -1,7 +1,11 @@
 //! Programs on their hooks: one file a kind of hook. What attaches gives a [`Link`] that detaches when it is dropped.
 
+pub(crate) mod kprobe;
+mod perf_event;
 pub(crate) mod raw_tracepoint;
+pub(crate) mod tcx;
 pub(crate) mod tracepoint;
+pub(crate) mod xdp;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

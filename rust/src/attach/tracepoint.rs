@@ -1,31 +1,22 @@
 //! Tracepoints, through perf events.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
-use super::Link;
+use super::{Link, perf_event};
 use crate::error::{Error, Result};
-use crate::sys::{bpf, perf_event};
+use crate::sys::perf_event::open_tracepoint;
 
 // `id` is what tracefs has in events/CATEGORY/NAME/id.
 pub(crate) fn attach(program: BorrowedFd<'_>, id: u64) -> Result<Link> {
-    let refused = "cannot attach to the tracepoint";
-    let event = perf_event::open_tracepoint(id).map_err(Error::kernel(refused))?;
-    match bpf::link_create_perf_event(program, event.as_fd()) {
-        Ok(link) => Ok(Link { fd: link, kind: "perf_event" }),
-        // Before 5.15 BPF_LINK_CREATE does not know perf events.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            perf_event::set_bpf(event.as_fd(), program).map_err(Error::kernel(refused))?;
-            perf_event::enable(event.as_fd()).map_err(Error::kernel(refused))?;
-            Ok(Link { fd: event, kind: "perf_event ioctl" })
-        }
-        Err(error) => Err(Error::kernel(refused)(error)),
-    }
+    let attached = open_tracepoint(id).and_then(|event| perf_event::attach(program, event));
+    attached.map_err(Error::kernel("cannot attach to the tracepoint"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
     use std::io;
+    use std::os::fd::AsFd;
     use std::rc::Rc;
 
     use aya_obj::generated::{bpf_attach_type, bpf_cmd};

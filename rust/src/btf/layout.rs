@@ -1,157 +1,285 @@
-//! How a type lies in memory, in the words of a record's fields: "u32", "char[16]", "bytes[12]".
+//! What C types are made of, and where the members of structs are, as the compiler that laid them out wrote it down.
 
-use super::{ARRAY, Btf, DATASEC, ENUM, ENUM64, INT, STRUCT, UNION, VAR};
+use object::{Object, ObjectSection};
 
-const POINTER: u32 = 2;
-const TYPEDEF: u32 = 8;
-const VOLATILE: u32 = 9;
-const CONST: u32 = 10;
-const RESTRICT: u32 = 11;
+use super::{ARRAY, Btf, DATASEC, DEEPEST, ENUM, ENUM64, HEADER, INT, MAGIC, STRUCT, TYPEDEF, UNION, VAR};
+use crate::error::{Error, Result};
+
+const PTR: u32 = 2;
 const FLOAT: u32 = 16;
-const TYPE_TAG: u32 = 18;
 
-// Bits of an integer's encoding.
+// enum's BTF_INT_ encodings, include/uapi/linux/btf.h
 const SIGNED: u32 = 1;
 const BOOL: u32 = 4;
 
-// No compiler puts more of them around a type; damage can make a circle.
-const DEPTH: u32 = 64;
+// As many as a field of a record may have.
+const MOST_ELEMENTS: usize = 1 << 20;
 
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) name: String,
-    pub(crate) size: u32,
-    // None when it is no struct.
-    pub(crate) fields: Option<Vec<Field>>,
+    pub(crate) size: usize,
+    pub(crate) align: usize,
+    pub(crate) members: Vec<Member>,
 }
 
-pub(crate) struct Field {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    // Empty for an anonymous union.
     pub(crate) name: String,
-    pub(crate) at: u32,
-    pub(crate) code: String,
+    // From the struct's start.
+    pub(crate) bit: usize,
+    // Of a bitfield.
+    pub(crate) width: Option<usize>,
+    pub(crate) kind: Kind,
+    // Of an array, all dimensions multiplied.
+    pub(crate) count: Option<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    // "u32", "u16be", "f64", "bool", or "char", which an array of is text.
+    Number(String),
+    Enum { base: String, names: Vec<(String, i128)> },
+    Struct(Layout),
+    // Bytes of which nothing is known: unions, __int128, long double, rows of text.
+    Opaque(usize),
+}
+
+impl Member {
+    // What is all of something.
+    const fn alone(kind: Kind, count: Option<usize>) -> Self {
+        Self { name: String::new(), bit: 0, width: None, kind, count }
+    }
+}
+
+struct Type {
+    kind: Kind,
+    size: usize,
+    align: usize,
+    count: Option<usize>,
+    // Of an integer that is narrower than its storage, as compilers before BTF's bitfields wrote them: first bit, width.
+    bits: Option<(usize, usize)>,
 }
 
 impl Btf {
-    // A struct has its fields, unless bits of them are not whole bytes; everything else is one field without a name.
-    pub(crate) fn layout(&self, id: u32) -> Option<Layout> {
-        let at = self.plain_type(id)?;
-        let size = self.size(id)?;
-        let fields = if self.is(at, STRUCT) { self.fields(at) } else { None };
-        let name = if fields.is_some() { self.called(at)? } else { self.code(id)? };
-        Some(Layout { name, size, fields })
+    // From an ELF file's .BTF section, or from a file that is nothing else.
+    pub(crate) fn of_object(data: Vec<u8>) -> Result<Self> {
+        let types = if data.starts_with(&object::elf::ELFMAG) {
+            let file = object::File::parse(&*data).map_err(|error| refusal(format!("a damaged ELF file: {error}")))?;
+            let section = file
+                .section_by_name(".BTF")
+                .ok_or_else(|| refusal("an ELF file without a .BTF section; compile with `clang -g -target bpf`"))?;
+            section.data().map_err(|error| refusal(format!("a damaged .BTF section: {error}")))?.to_vec()
+        } else {
+            data
+        };
+        if types.starts_with(&MAGIC.swap_bytes().to_ne_bytes()) {
+            return Err(refusal("BTF of a machine with the other byte order"));
+        }
+        if types.len() < HEADER || !types.starts_with(&MAGIC.to_ne_bytes()) {
+            return Err(refusal("neither an ELF file nor BTF"));
+        }
+        let btf = Self::parse(types).ok_or_else(|| refusal("damaged BTF"))?;
+        // The strings and types of a module's own BTF begin where the kernel's end.
+        if btf.types.iter().any(|&at| btf.name(at).is_none()) {
+            return Err(refusal("the BTF of a kernel module, which says only what it adds to the kernel's"));
+        }
+        Ok(btf)
+    }
+
+    // The structs of that name, "struct event" or a typedef of one; more than one where they differ.
+    pub(crate) fn layouts(&self, name: &str) -> Result<Vec<Layout>> {
+        let (tag, plain) = name.strip_prefix("struct ").map_or((false, name), |tag| (true, tag));
+        let mut found: Vec<Layout> = Vec::new();
+        for &at in &self.types {
+            if self.name(at) != Some(plain.trim().as_bytes()) {
+                continue;
+            }
+            let at = match self.kind(at) {
+                Some((STRUCT, _)) => Some(at),
+                Some((TYPEDEF, _)) if !tag => self.resolve(at).map(|(at, _)| at),
+                _ => None,
+            };
+            let Some(at) = at.filter(|&at| self.is(at, STRUCT)) else { continue };
+            let damaged = || refusal(format!("damaged BTF, in {name}"));
+            let mut layout = self.layout(at, 0).ok_or_else(damaged)?;
+            // A struct that is declared in place has the typedef's name.
+            plain.trim().clone_into(&mut layout.name);
+            if !found.contains(&layout) {
+                found.push(layout);
+            }
+        }
+        Ok(found)
+    }
+
+    // The type of that number; None where nothing is known of it.
+    pub(crate) fn content(&self, id: u32) -> Option<Member> {
+        let found = self.type_of(id, 0)?;
+        Some(Member::alone(found.kind, found.count))
     }
 
     // A section's variables, as a struct.
-    pub(crate) fn section(&self, name: &str) -> Option<Layout> {
-        let at = self.types[self.id(name, DATASEC)? as usize - 1];
+    pub(crate) fn section(&self, name: &str) -> Option<Member> {
+        let at = self.at(self.id(name, DATASEC)?)?;
         let (_, count) = self.kind(at)?;
         let variables = (0..count).map(|entry| at + 12 + 12 * entry).map(|entry| {
-            let variable = *self.types.get(self.word(entry)?.checked_sub(1)? as usize)?;
-            let of_type = self.is(variable, VAR).then(|| self.word(variable + 8)).flatten()?;
-            let size = self.word(entry + 8)?;
+            let variable = self.at(self.word(entry)?).filter(|&at| self.is(at, VAR))?;
+            let [place, size] = [self.word(entry + 4)?, self.word(entry + 8)?].map(|number| number as usize);
             // Compilers leave out what nobody uses of a variable, and do not say so in its type.
-            let code = if self.size(of_type)? == size { self.code(of_type)? } else { format!("bytes[{size}]") };
-            Some(Field { name: self.called(variable)?, at: self.word(entry + 4)?, code })
+            let whole = self.type_of(self.word(variable + 8)?, 0).filter(|found| found.size == size && size > 0);
+            let (kind, count) = whole.map_or((Kind::Opaque(size), None), |found| (found.kind, found.count));
+            Some(Member { name: self.text(variable)?, bit: place.checked_mul(8)?, ..Member::alone(kind, count) })
         });
-        let fields = Some(variables.collect::<Option<_>>()?);
-        Some(Layout { name: name.to_owned(), size: self.word(at + 8)?, fields })
+        let mut members: Vec<_> = variables.collect::<Option<_>>()?;
+        members.retain(|variable| variable.kind != Kind::Opaque(0));
+        let name = name.trim_start_matches('.').into();
+        let layout = Layout { name, size: self.word(at + 8)? as usize, align: 1, members };
+        Some(Member::alone(Kind::Struct(layout), None))
     }
 
-    // The text that begins at a place among the strings.
-    pub(crate) fn string(&self, place: u32) -> Option<String> {
-        let text = self.data.get(self.strings.start.checked_add(place as usize)?..self.strings.end)?;
-        Some(String::from_utf8_lossy(text.split(|&byte| byte == 0).next()?).into_owned())
+    fn layout(&self, at: usize, depth: usize) -> Option<Layout> {
+        let mut layout =
+            Layout { name: self.text(at)?, size: self.word(at + 8)? as usize, align: 1, members: Vec::new() };
+        let mut packed = false;
+        self.lay_out(at, 0, depth, &mut layout, &mut packed)?;
+        if packed || !layout.size.is_multiple_of(layout.align) {
+            layout.align = 1;
+        }
+        Some(layout)
     }
 
-    fn fields(&self, at: usize) -> Option<Vec<Field>> {
-        let (_, count) = self.kind(at)?;
-        // kind_flag: the upper 8 bits of each offset are the width of a bit field.
-        let has_bits = self.word(at + 4)? >> 31 == 1;
-        let members = (0..count).map(|member| at + 12 + 12 * member).map(|member| {
-            let place = self.word(member + 8)?;
-            let named = self.word(member)? != 0;
-            let whole = named && !(has_bits && place >> 24 != 0) && place % 8 == 0;
-            let bits = if has_bits { place & 0xFF_FFFF } else { place };
-            let code = self.code(self.word(member + 4)?)?;
-            whole.then_some(Field { name: self.called(member)?, at: bits / 8, code })
-        });
-        members.collect()
-    }
-
-    fn called(&self, at: usize) -> Option<String> {
-        Some(String::from_utf8_lossy(self.name(at)?).into_owned())
-    }
-
-    // The word for a type that is one field.
-    fn code(&self, id: u32) -> Option<String> {
-        let at = self.plain_type(id)?;
-        let size = self.size(id)?;
-        let code = match self.kind(at)?.0 {
-            INT => self.integer(at),
-            POINTER => Some("u64".into()),
-            ENUM | ENUM64 => Some(format!("{}{}", self.sign(at)?, size * 8)),
-            ARRAY => self.array(at),
-            _ => None,
-        };
-        Some(code.unwrap_or_else(|| format!("bytes[{size}]")))
-    }
-
-    // Of text or of integers.
-    fn array(&self, at: usize) -> Option<String> {
-        let (element, count) = (self.plain_type(self.word(at + 12)?)?, self.word(at + 20)?);
-        if count == 0 || !self.is(element, INT) {
+    // Adds the members of a struct, those of anonymous structs in it as its own.
+    fn lay_out(&self, at: usize, base: usize, depth: usize, to: &mut Layout, packed: &mut bool) -> Option<()> {
+        if depth > DEEPEST {
             return None;
         }
-        match self.integer(element)?.as_str() {
-            _ if self.name(element)? == b"char" => Some(format!("char[{count}]")),
-            "bool" => None,
-            of => Some(format!("{of}[{count}]")),
+        for member in self.declared(at)? {
+            let [bit, width] = [member.at, member.bits].map(|number| number as usize);
+            let name = member.name;
+            let (inner, big_endian) = self.resolve(self.at(member.id)?)?;
+            if name.is_empty() && self.is(inner, STRUCT) {
+                let own = self.layout(inner, depth + 1)?;
+                to.align = to.align.max(own.align);
+                *packed |= !bit.is_multiple_of(8 * own.align);
+                self.lay_out(inner, base + bit, depth + 1, to, &mut false)?;
+                continue;
+            }
+            let kind = self.kind_of(inner, big_endian, depth + 1)?;
+            let narrow = kind.bits.map_or((0, 0), |(first, width)| (first, width));
+            let (bit, width) = if width == 0 { (bit + narrow.0, narrow.1) } else { (bit, width) };
+            to.align = to.align.max(kind.align);
+            *packed |= width == 0 && !bit.is_multiple_of(8 * kind.align);
+            // Bits without a name are padding; flexible arrays and empty structs have no bytes.
+            let padding = name.is_empty() && !self.is(inner, UNION);
+            if padding || kind.size == 0 || kind.count == Some(0) {
+                continue;
+            }
+            to.members.push(Member {
+                name,
+                bit: base + bit,
+                width: (width != 0).then_some(width),
+                kind: kind.kind,
+                count: kind.count,
+            });
         }
+        Some(())
     }
 
-    // None for one of 128 bits.
-    fn integer(&self, at: usize) -> Option<String> {
-        let (size, encoding) = (self.word(at + 8)?, self.word(at + 12)? >> 24);
-        match (encoding & BOOL != 0, size) {
-            (true, 1) => Some("bool".into()),
-            (_, 1 | 2 | 4 | 8) => Some(format!("{}{}", if encoding & SIGNED == 0 { 'u' } else { 'i' }, size * 8)),
+    fn type_of(&self, id: u32, depth: usize) -> Option<Type> {
+        let (at, big_endian) = self.resolve(self.at(id)?)?;
+        self.kind_of(at, big_endian, depth)
+    }
+
+    fn kind_of(&self, at: usize, big_endian: bool, depth: usize) -> Option<Type> {
+        if depth > DEEPEST {
+            return None;
+        }
+        let (kind, count) = self.kind(at)?;
+        let size = self.word(at + 8)? as usize;
+        let single = |kind, size: usize, align| Some(Type { kind, size, align, count: None, bits: None });
+        let number = |text: &str, size| single(Kind::Number(text.into()), size, size);
+        match kind {
+            INT => {
+                let info = self.word(at + 12)?;
+                let (encoding, first, width) = (info >> 24 & 0xF, info >> 16 & 0xFF, info & 0xFF);
+                if !matches!(size, 1 | 2 | 4 | 8) {
+                    return single(Kind::Opaque(size), size, size.clamp(1, 16));
+                }
+                let text = if encoding & BOOL != 0 && size == 1 {
+                    "bool".into()
+                } else if self.name(at)? == b"char" {
+                    "char".into()
+                } else {
+                    integer(size, encoding & SIGNED != 0, big_endian && size > 1)
+                };
+                let bits = (width as usize != 8 * size).then_some((first as usize, width as usize));
+                Some(Type { bits, ..number(&text, size)? })
+            }
+            PTR => number("u64", 8),
+            FLOAT if size == 4 => number("f32", 4),
+            FLOAT if size == 8 => number("f64", 8),
+            FLOAT => single(Kind::Opaque(size), size, size.clamp(1, 16)),
+            ENUM | ENUM64 if matches!(size, 1 | 2 | 4 | 8) => {
+                let signed = self.word(at + 4)? >> 31 == 1;
+                let base = integer(size, signed, false);
+                let names = self.numbers(at, kind, count, signed)?;
+                let kind = if names.is_empty() { Kind::Number(base) } else { Kind::Enum { base, names } };
+                single(kind, size, size)
+            }
+            STRUCT => {
+                let layout = self.layout(at, depth + 1)?;
+                let align = layout.align;
+                single(Kind::Struct(layout), size, align)
+            }
+            UNION => {
+                let mut align = 1;
+                for member in self.declared(at)? {
+                    align = align.max(self.type_of(member.id, depth + 1)?.align);
+                }
+                single(Kind::Opaque(size), size, if size.is_multiple_of(align) { align } else { 1 })
+            }
+            ARRAY => {
+                let count = self.word(at + 20)? as usize;
+                let element = self.type_of(self.word(at + 12)?, depth + 1)?;
+                let size = element.size.checked_mul(count)?;
+                let rows = element.count.is_some() && element.kind == Kind::Number("char".into());
+                let count = count.checked_mul(element.count.unwrap_or(1))?;
+                Some(match element.kind {
+                    Kind::Opaque(_) => Type { kind: Kind::Opaque(size), size, ..element },
+                    _ if rows || count > MOST_ELEMENTS => {
+                        Type { kind: Kind::Opaque(size), size, count: None, ..element }
+                    }
+                    _ => Type { count: Some(count), size, ..element },
+                })
+            }
             _ => None,
         }
     }
 
-    // An enumeration's is in kind_flag.
-    fn sign(&self, at: usize) -> Option<char> {
-        Some(if self.word(at + 4)? >> 31 == 1 { 'i' } else { 'u' })
+    fn numbers(&self, at: usize, kind: u32, count: usize, signed: bool) -> Option<Vec<(String, i128)>> {
+        let width = if kind == ENUM { 8 } else { 12 };
+        (0..count)
+            .map(|one| {
+                let one = at + 12 + width * one;
+                let low = self.word(one + 4)?;
+                let high = if kind == ENUM64 { self.word(one + 8)? } else { 0 };
+                let number = match (kind, signed) {
+                    (ENUM, true) => i128::from(low.cast_signed()),
+                    (ENUM, false) => i128::from(low),
+                    (_, true) => i128::from((u64::from(high) << 32 | u64::from(low)).cast_signed()),
+                    (_, false) => i128::from(u64::from(high) << 32 | u64::from(low)),
+                };
+                Some((self.text(one)?, number))
+            })
+            .collect()
     }
+}
 
-    fn size(&self, id: u32) -> Option<u32> {
-        let (mut id, mut count) = (id, 1_u32);
-        for _ in 0..DEPTH {
-            let at = self.plain_type(id)?;
-            let size = match self.kind(at)?.0 {
-                INT | STRUCT | UNION | ENUM | ENUM64 | FLOAT => self.word(at + 8)?,
-                POINTER => 8,
-                ARRAY => {
-                    count = count.checked_mul(self.word(at + 20)?)?;
-                    id = self.word(at + 12)?;
-                    continue;
-                }
-                _ => return None,
-            };
-            return size.checked_mul(count);
-        }
-        None
-    }
+fn integer(size: usize, signed: bool, big_endian: bool) -> String {
+    format!("{}{}{}", if signed { 'i' } else { 'u' }, 8 * size, if big_endian { "be" } else { "" })
+}
 
-    // Where the type is, without its other names and qualifiers.
-    fn plain_type(&self, id: u32) -> Option<usize> {
-        let mut id = id;
-        for _ in 0..DEPTH {
-            let at = *self.types.get(id.checked_sub(1)? as usize)?;
-            match self.kind(at)?.0 {
-                TYPEDEF | VOLATILE | CONST | RESTRICT | TYPE_TAG => id = self.word(at + 8)?,
-                _ => return Some(at),
-            }
-        }
-        None
-    }
+fn refusal(what: impl std::fmt::Display) -> Error {
+    Error::Layout(format!("{what}"))
 }

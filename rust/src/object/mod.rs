@@ -11,7 +11,7 @@ use aya_obj::btf::BtfFeatures;
 use aya_obj::generated::bpf_insn;
 
 use crate::btf::Btf;
-use crate::btf::layout::Layout;
+use crate::btf::layout::Member;
 use crate::error::{Error, Result};
 use elf::Elf;
 pub(crate) use load::Load;
@@ -51,8 +51,8 @@ pub(crate) struct Map {
     pub(crate) max_entries: u32,
     pub(crate) flags: u32,
     // Where the types of the object tell.
-    pub(crate) key: Option<Layout>,
-    pub(crate) value: Option<Layout>,
+    pub(crate) key: Option<Member>,
+    pub(crate) value: Option<Member>,
     // What global variables are from the start; empty in all other maps.
     pub(crate) content: Vec<u8>,
 }
@@ -103,7 +103,7 @@ impl Object {
             .map(|name| {
                 let map = &self.parsed.maps[name];
                 let types = self.types.as_ref();
-                let of = |id: u32| types.and_then(|types| types.layout(id));
+                let of = |id: u32| types.and_then(|types| types.content(id));
                 let (key, value) = match map {
                     aya_obj::Map::Btf(map) => (of(map.def.btf_key_type_id), of(map.def.btf_value_type_id)),
                     aya_obj::Map::Legacy(_) => (None, types.and_then(|types| types.section(name))),

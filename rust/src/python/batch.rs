@@ -11,34 +11,44 @@ use crate::error::Result;
 use crate::record::plan::Plan;
 use crate::text;
 
-pub(super) type Field = (String, usize, String);
+pub(super) type Field = (String, isize, String);
 
 #[pyclass(frozen, module = "fastbpf._native")]
-pub(super) struct RecordBatch(pub(super) ArrowBatch);
+pub(super) struct RecordBatch {
+    pub(super) rows: ArrowBatch,
+    // Which of its stream's tables it is a part of.
+    pub(super) table: usize,
+}
 
 #[pymethods]
 impl RecordBatch {
     fn __len__(&self) -> usize {
-        self.0.num_rows()
+        self.rows.num_rows()
     }
 
     #[getter]
     fn num_rows(&self) -> usize {
-        self.0.num_rows()
+        self.rows.num_rows()
+    }
+
+    #[getter]
+    fn table(&self) -> usize {
+        self.table
     }
 
     #[getter]
     fn column_names(&self) -> Vec<String> {
-        self.0.schema().fields().iter().map(|field| field.name().clone()).collect()
+        self.rows.schema().fields().iter().map(|field| field.name().clone()).collect()
     }
 
     fn slice(&self, offset: usize, length: usize) -> Self {
-        let offset = offset.min(self.0.num_rows());
-        Self(self.0.slice(offset, length.min(self.0.num_rows() - offset)))
+        let offset = offset.min(self.rows.num_rows());
+        let rows = self.rows.slice(offset, length.min(self.rows.num_rows() - offset));
+        Self { rows, table: self.table }
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        schema_capsule(py, &self.0.schema())
+        schema_capsule(py, &self.rows.schema())
     }
 
     // The best effort that the protocol asks for: the schema as it is, whatever was requested.
@@ -49,25 +59,25 @@ impl RecordBatch {
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
         let _ = requested_schema;
-        let data = StructArray::from(self.0.clone()).into_data();
+        let data = StructArray::from(self.rows.clone()).into_data();
         let (array, _) = to_ffi(&data).map_err(crate::error::Error::from)?;
         let array = PyCapsule::new_with_value(py, array, c"arrow_array")?;
-        Ok((schema_capsule(py, &self.0.schema())?, array))
+        Ok((schema_capsule(py, &self.rows.schema())?, array))
     }
 
     fn to_ndjson<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
-        let text = py.detach(|| text::ndjson(&self.0))?;
+        let text = py.detach(|| text::ndjson(&self.rows))?;
         Ok(PyBytes::new(py, &text))
     }
 
     #[pyo3(signature = (header=true))]
     fn to_csv<'py>(&self, py: Python<'py>, header: bool) -> Result<Bound<'py, PyBytes>> {
-        let text = py.detach(|| text::csv(&self.0, header))?;
+        let text = py.detach(|| text::csv(&self.rows, header))?;
         Ok(PyBytes::new(py, &text))
     }
 
     fn to_text(&self, offset: usize, length: usize) -> Result<Vec<Vec<Option<String>>>> {
-        text::rows(&self.slice(offset, length).0)
+        text::rows(&self.slice(offset, length).rows)
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Decoder(Mutex<Replay>);
 impl Decoder {
     #[new]
     fn new(fields: Vec<Field>, size: usize, max_rows: usize) -> Result<Self> {
-        let plan = Arc::new(Plan::new(fields, size)?);
+        let plan = Arc::new(Plan::new(fields, size)?.without_lead()?);
         Ok(Self(Mutex::new(Replay::new(plan, max_rows))))
     }
 
@@ -24,7 +24,7 @@ impl Decoder {
     fn decode(&self, py: Python<'_>, bytes: &[u8], clocks: (i64, i64, i64)) -> Result<Vec<RecordBatch>> {
         let clocks = Offsets { monotonic: clocks.0, boottime: clocks.1, tai: clocks.2 };
         let batches = py.detach(|| self.lock().decode(bytes, &clocks))?;
-        Ok(batches.into_iter().map(RecordBatch).collect())
+        Ok(batches.into_iter().map(|rows| RecordBatch { rows, table: 0 }).collect())
     }
 
     #[getter]
@@ -34,7 +34,7 @@ impl Decoder {
 
     // What is left of the last batch.
     fn finish(&self) -> Result<Option<RecordBatch>> {
-        Ok(self.lock().finish()?.map(RecordBatch))
+        Ok(self.lock().finish()?.map(|rows| RecordBatch { rows, table: 0 }))
     }
 }
 

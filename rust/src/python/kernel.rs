@@ -27,6 +27,15 @@ pub(super) fn btf_id(py: Python<'_>, name: &str, kind: u32) -> Option<u32> {
     py.detach(|| Btf::of_kernel()?.id(name, kind))
 }
 
+// None when the type of that number is neither struct nor union.
+#[pyfunction]
+pub(super) fn btf_members(py: Python<'_>, id: u32) -> Option<Vec<(String, u32, u32, u32)>> {
+    py.detach(|| {
+        let members = Btf::of_kernel()?.members(id)?;
+        Some(members.into_iter().map(|member| (member.name, member.at, member.bits, member.id)).collect())
+    })
+}
+
 #[pyfunction]
 #[pyo3(signature = (kind, tag=None))]
 pub(super) fn btf_names(py: Python<'_>, kind: u32, tag: Option<&str>) -> Vec<String> {

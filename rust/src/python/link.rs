@@ -4,7 +4,7 @@ use std::sync::RwLock;
 use pyo3::prelude::*;
 
 use super::program::Program;
-use crate::attach::{self, raw_tracepoint, tracepoint};
+use crate::attach::{self, kprobe, raw_tracepoint, tcx, tracepoint, xdp};
 use crate::error::{Error, Result};
 
 #[pyclass(frozen, module = "fastbpf._native")]
@@ -26,6 +26,24 @@ impl Link {
     fn raw_tracepoint(py: Python<'_>, program: &Program, name: &str) -> Result<Self> {
         let fd = program.open()?;
         py.detach(|| raw_tracepoint::attach(fd.as_fd(), name)).map(Self::from)
+    }
+
+    #[staticmethod]
+    fn kprobe(py: Python<'_>, program: &Program, pmu: u32, config: u64, function: &str, offset: u64) -> Result<Self> {
+        let fd = program.open()?;
+        py.detach(|| kprobe::attach(fd.as_fd(), pmu, config, function, offset)).map(Self::from)
+    }
+
+    #[staticmethod]
+    fn xdp(py: Python<'_>, program: &Program, index: u32) -> Result<Self> {
+        let fd = program.open()?;
+        py.detach(|| xdp::attach(fd.as_fd(), index)).map(Self::from)
+    }
+
+    #[staticmethod]
+    fn tcx(py: Python<'_>, program: &Program, index: u32, egress: bool) -> Result<Self> {
+        let fd = program.open()?;
+        py.detach(|| tcx::attach(fd.as_fd(), index, egress)).map(Self::from)
     }
 
     #[getter]

@@ -4,9 +4,10 @@ use std::sync::{Arc, RwLock};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::btf::lock::Locked;
 use crate::error::{Error, Result};
 use crate::maps;
-use crate::sys::bpf::{self, MapDefinition};
+use crate::sys::bpf::{self, MapDefinition, MapTypes};
 
 #[pyclass(frozen, module = "fastbpf._native")]
 pub(super) struct Map {
@@ -17,6 +18,8 @@ pub(super) struct Map {
 #[pymethods]
 impl Map {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "what the kernel asks")]
+    #[pyo3(signature = (kind, key_size, value_size, max_entries, flags, name, possible_cpus, lock=None))]
     fn new(
         kind: u32,
         key_size: u32,
@@ -25,9 +28,14 @@ impl Map {
         flags: u32,
         name: &str,
         possible_cpus: usize,
+        lock: Option<u32>,
     ) -> Result<Self> {
-        let definition =
-            MapDefinition { kind, key_size, value_size, max_entries, flags, name, types: None, inner: None };
+        let locked = lock.map(|offset| Locked::new(key_size, value_size, offset));
+        let btf = locked.as_ref().map(|locked| bpf::btf_load(&locked.types)).transpose();
+        let btf = btf.map_err(Error::kernel("cannot load the types of the map"))?;
+        let types = btf.as_ref().zip(locked.as_ref());
+        let types = types.map(|(btf, types)| MapTypes { btf: btf.as_fd(), key: types.key, value: types.value });
+        let definition = MapDefinition { kind, key_size, value_size, max_entries, flags, name, types, inner: None };
         maps::Map::create(&definition, possible_cpus).map(Self::from)
     }
 

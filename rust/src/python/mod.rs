@@ -1,6 +1,7 @@
 //! The module `fastbpf._native`: the only place that names pyo3. One class a file.
 
 mod batch;
+mod btf;
 mod child;
 mod decoder;
 mod error;
@@ -23,11 +24,14 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<object::Load>()?;
     module.add_class::<object::Object>()?;
     module.add_class::<program::Program>()?;
-    module.add_class::<stream::RingStream>()?;
+    module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(batch::record_schema, module)?)?;
+    module.add_function(wrap_pyfunction!(btf::btf_layouts, module)?)?;
+    module.add_function(wrap_pyfunction!(btf::btf_structs, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_enumerators, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_has_member, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_id, module)?)?;
+    module.add_function(wrap_pyfunction!(kernel::btf_members, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_names, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_instructions, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_verdicts, module)?)?;

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::btf::member;
 use super::map::Map;
 use super::program::Program;
-use crate::btf::layout::Layout;
 use crate::error::{Error, Result};
 use crate::object;
 use crate::sys::bpf::MapDefinition;
@@ -21,9 +21,8 @@ pub(super) struct Object {
 // Slots, and where lines of source begin among them.
 type Code<'py> = (Bound<'py, PyBytes>, Vec<(u32, String, u32)>);
 type Listed<'py> = (String, String, Code<'py>);
-// Its name, its size and, if it is a struct, its fields.
-type Type = (String, u32, Option<Vec<(String, u32, String)>>);
-type ListedMap<'py> = (String, [u32; 5], Option<Type>, Option<Type>, Bound<'py, PyBytes>);
+type Type<'py> = Option<Bound<'py, PyAny>>;
+type ListedMap<'py> = (String, [u32; 5], Type<'py>, Type<'py>, Bound<'py, PyBytes>);
 
 #[pymethods]
 impl Object {
@@ -43,11 +42,12 @@ impl Object {
         Ok(programs.into_iter().map(|one| (one.name, one.section, code(py, one.code))).collect())
     }
 
-    fn maps<'py>(&self, py: Python<'py>) -> Vec<ListedMap<'py>> {
+    fn maps<'py>(&self, py: Python<'py>) -> PyResult<Vec<ListedMap<'py>>> {
         let maps = self.inner.maps().into_iter();
         maps.map(|map| {
             let numbers = [map.kind, map.key_size, map.value_size, map.max_entries, map.flags];
-            (map.name, numbers, map.key.map(told), map.value.map(told), PyBytes::new(py, &map.content))
+            let [key, value] = [map.key, map.value].map(|found| found.map(|found| member(py, found)).transpose());
+            Ok((map.name, numbers, key?, value?, PyBytes::new(py, &map.content)))
         })
         .collect()
     }
@@ -118,9 +118,4 @@ impl Load {
 
 fn code(py: Python<'_>, code: object::Linked) -> Code<'_> {
     (PyBytes::new(py, &code.instructions), code.lines)
-}
-
-fn told(layout: Layout) -> Type {
-    let fields = layout.fields.map(|fields| fields.into_iter().map(|one| (one.name, one.at, one.code)).collect());
-    (layout.name, layout.size, fields)
 }

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,28 +9,104 @@ use pyo3::types::PyCapsule;
 use super::batch::{Field, RecordBatch, schema_capsule};
 use crate::error::{Error, Result};
 use crate::record::plan::Plan;
-use crate::stream::{Next, Policy, Stream, Wanted};
+use crate::stream::{
+    Batch, Input, Next, Overflow, PerCpu, Place, Policy, Route, Statistics, Stream as Native, Tag, Transport, Wanted,
+    Way,
+};
+use crate::sys::{bpf, process};
 
 #[pyclass(frozen, module = "fastbpf._native")]
-pub(super) struct RingStream {
-    stream: Arc<Stream>,
+pub(super) struct Stream {
+    stream: Arc<Native>,
+}
+
+// Offset and width of a number in a record.
+type Number = (usize, usize);
+// (fields, size, what its schema tells)
+type Table = (Vec<Field>, usize, HashMap<String, String>);
+// (name, offset, width, (number, table) of each type)
+type Tagged = (String, usize, usize, Vec<(u64, usize)>);
+
+// How a stream is to behave: what all its kinds take.
+#[derive(FromPyObject)]
+struct Manner {
+    max_rows: usize,
+    max_latency: f64,
+    background: bool,
+    overflow: String,
+    look_back: Option<f64>,
+}
+
+impl From<Manner> for Policy {
+    fn from(manner: Manner) -> Self {
+        Self {
+            max_rows: manner.max_rows,
+            max_latency: Duration::from_secs_f64(manner.max_latency),
+            background: manner.background,
+            overflow: match manner.overflow.as_str() {
+                "drop_newest" => Overflow::DropNewest,
+                "drop_oldest" => Overflow::DropOldest,
+                _ => Overflow::Block,
+            },
+            look_back: manner.look_back.map(Duration::from_secs_f64),
+        }
+    }
 }
 
 #[pymethods]
-impl RingStream {
-    #[new]
-    fn new(
-        map_fd: i32,
-        fields: Vec<Field>,
-        size: usize,
-        max_rows: usize,
-        max_latency: f64,
-        background: bool,
+impl Stream {
+    // Ring buffers, whose records all have the same types.
+    #[staticmethod]
+    #[pyo3(signature = (map_fds, tables, tag, sequence, manner))]
+    fn rings(
+        map_fds: Vec<i32>,
+        tables: Vec<Table>,
+        tag: Option<Tagged>,
+        sequence: Option<(Number, Option<Number>)>,
+        manner: Manner,
     ) -> Result<Self> {
-        let plan = Plan::new(fields, size)?;
-        let policy = Policy { max_rows, max_latency: Duration::from_secs_f64(max_latency), background };
-        let map = crate::sys::process::duplicate(map_fd).map_err(Error::kernel("cannot use the ring buffer's map"))?;
-        Ok(Self { stream: Stream::open(map, plan, policy)? })
+        let plans: Vec<Arc<Plan>> =
+            plans(tables)?.into_iter().map(|plan| Ok(Arc::new(plan.without_lead()?))).collect::<Result<_>>()?;
+        let way = Way { route: route(tag), sequence: place(sequence), counts: false };
+        let mut inputs = Vec::new();
+        let mut maps = Vec::new();
+        for fd in map_fds {
+            let map = process::duplicate(fd).map_err(Error::kernel("cannot use the ring buffer's map"))?;
+            maps.push(bpf::map_info(map.as_fd()).map_err(Error::kernel("cannot look at the map"))?.id);
+            inputs.push(Input::new(Transport::ring(map)?, way.clone()));
+        }
+        Ok(Self { stream: Native::open(inputs, Vec::new(), maps, plans, manner.into())? })
+    }
+
+    // The perf buffers of a map, `size` bytes for each CPU. `counts`: losses are those that the kernel counts.
+    #[staticmethod]
+    #[pyo3(signature = (map_fd, size, overwrite, tables, tag, sequence, counts, manner))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn perf_buffers(
+        map_fd: i32,
+        size: usize,
+        overwrite: bool,
+        tables: Vec<Table>,
+        tag: Option<Tagged>,
+        sequence: Option<(Number, Option<Number>)>,
+        counts: bool,
+        manner: Manner,
+    ) -> Result<Self> {
+        let plans: Vec<Arc<Plan>> = plans(tables)?.into_iter().map(Arc::new).collect();
+        let way = Way { route: route(tag), sequence: place(sequence), counts };
+        let map = process::duplicate(map_fd).map_err(Error::kernel("cannot use the perf buffer's map"))?;
+        let id = bpf::map_info(map.as_fd()).map_err(Error::kernel("cannot look at the map"))?.id;
+        Native::check_unread(&[id])?;
+        let (per_cpu, transports) = PerCpu::open(map, size, overwrite, way.clone())?;
+        let inputs = transports.into_iter().map(|transport| Input::new(transport, way.clone())).collect();
+        Ok(Self { stream: Native::open(inputs, vec![per_cpu], vec![id], plans, manner.into())? })
+    }
+
+    // One stream of several, which are over.
+    #[staticmethod]
+    fn combined(py: Python<'_>, parts: Vec<Bound<'_, Self>>, manner: Manner) -> Result<Self> {
+        let parts: Vec<Arc<Native>> = parts.iter().map(|part| Arc::clone(&part.get().stream)).collect();
+        Ok(Self { stream: py.detach(|| Native::combine(&parts, manner.into()))? })
     }
 
     // (batch, why there is none): "" with a batch, or "timeout", "until", "end".
@@ -47,17 +125,28 @@ impl RingStream {
             .and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let next = py.detach(|| {
-                let until = until.map(crate::sys::process::borrow);
-                self.stream.next(&Wanted { deadline, least, most, until })
+                let until = until.map(process::borrow);
+                self.stream.next(&Wanted { deadline, least, most, until, wait: true })
             })?;
             match next {
-                Next::Batch(batch) => return Ok((Some(RecordBatch(batch)), "")),
-                Next::TimedOut => return Ok((None, "timeout")),
-                Next::Until => return Ok((None, "until")),
-                Next::End => return Ok((None, "end")),
                 Next::Interrupted => py.check_signals()?,
+                next => return Ok(answer(next)),
             }
         }
+    }
+
+    // As next, without a wait: "pending" when fileno() will become readable.
+    fn poll(&self, py: Python<'_>, least: usize, most: usize) -> Result<(Option<RecordBatch>, &'static str)> {
+        let wanted = Wanted { deadline: None, least, most, until: None, wait: false };
+        Ok(answer(py.detach(|| self.stream.next(&wanted))?))
+    }
+
+    fn fileno(&self) -> i32 {
+        self.stream.notifies().as_raw_fd()
+    }
+
+    fn pause(&self, py: Python<'_>, paused: bool) -> Result<()> {
+        py.detach(|| self.stream.pause(paused))
     }
 
     fn hold(&self, py: Python<'_>, held: bool) -> Result<()> {
@@ -72,18 +161,66 @@ impl RingStream {
         py.detach(|| self.stream.close())
     }
 
-    // (received, delivered, bytes, batches, wakeups, cuts)
-    fn statistics(&self, py: Python<'_>) -> Result<(u64, u64, u64, u64, u64, u64)> {
-        let s = py.detach(|| self.stream.statistics())?;
-        Ok((s.received, s.delivered, s.bytes, s.batches, s.wakeups, s.cuts))
+    fn statistics(&self, py: Python<'_>) -> Result<Counts> {
+        let statistics = py.detach(|| self.stream.statistics())?;
+        Ok(statistics.into())
     }
 
-    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        schema_capsule(py, &self.stream.schema())
+    // The Arrow schema of each table.
+    fn schemas<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyCapsule>>> {
+        self.stream.schemas().iter().map(|schema| schema_capsule(py, schema)).collect()
     }
 }
 
-impl Drop for RingStream {
+#[derive(IntoPyObject)]
+struct Counts {
+    received: u64,
+    delivered: u64,
+    dropped: u64,
+    cut: u64,
+    bytes: u64,
+    batches: u64,
+    wakeups: u64,
+    late: u64,
+    lateness: u64,
+    lost: u64,
+}
+
+impl From<Statistics> for Counts {
+    fn from(s: Statistics) -> Self {
+        let Statistics { received, delivered, bytes, batches, wakeups, cuts: cut, dropped, late, lateness, lost } = s;
+        Self { received, delivered, dropped, cut, bytes, batches, wakeups, late, lateness, lost }
+    }
+}
+
+fn plans(tables: Vec<Table>) -> Result<Vec<Plan>> {
+    tables.into_iter().map(|(fields, size, metadata)| Ok(Plan::new(fields, size)?.told(&metadata))).collect()
+}
+
+fn route(tag: Option<Tagged>) -> Route {
+    tag.map_or(Route::Table(0), |(name, offset, width, mut tables)| {
+        tables.sort_unstable();
+        Route::Tagged(Tag { name, offset, width, tables })
+    })
+}
+
+fn place(sequence: Option<(Number, Option<Number>)>) -> Option<Place> {
+    sequence.map(|(number, of)| Place { number, of })
+}
+
+fn answer(next: Next) -> (Option<RecordBatch>, &'static str) {
+    let why = match next {
+        Next::Batch(Batch { rows, table }) => return (Some(RecordBatch { rows, table }), ""),
+        Next::TimedOut => "timeout",
+        Next::Until => "until",
+        Next::Pending => "pending",
+        Next::Interrupted => "interrupted",
+        Next::End => "end",
+    };
+    (None, why)
+}
+
+impl Drop for Stream {
     fn drop(&mut self) {
         // Fails in a forked child only, where there is nothing to do.
         let _ = self.stream.close();

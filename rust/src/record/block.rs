@@ -13,6 +13,8 @@ pub(crate) struct Block<'a> {
     // The one run of a block that has no list.
     run: Run,
     listed: bool,
+    // Bytes of each record that stand before its payload.
+    lead: usize,
     addresses: [*const u8; CAPACITY],
     lengths: [u32; CAPACITY],
     len: usize,
@@ -34,6 +36,7 @@ struct Run {
 pub(crate) struct Record<'a> {
     payload: *const u8,
     length: u32,
+    lead: usize,
     lifetime: PhantomData<&'a [u8]>,
 }
 
@@ -48,6 +51,7 @@ impl<'a> Block<'a> {
         Self {
             run: Run { first: std::ptr::null(), length: 0, stride: 0 },
             listed: false,
+            lead: 0,
             addresses: [std::ptr::null(); CAPACITY],
             lengths: [0; CAPACITY],
             len: 0,
@@ -58,7 +62,8 @@ impl<'a> Block<'a> {
         }
     }
 
-    pub(crate) fn clear(&mut self, start: *const u8) {
+    pub(crate) fn clear(&mut self, start: *const u8, lead: usize) {
+        self.lead = lead;
         self.start = start;
         self.end = start;
         self.listed = false;
@@ -68,7 +73,8 @@ impl<'a> Block<'a> {
 
     // Adds records of one length that lie `stride` bytes apart; there has to be room for them.
     //
-    // SAFETY (of the caller): each payload is readable for `length` bytes during 'a, and follows an 8-byte header.
+    // SAFETY (of the caller): each payload is readable for `length` bytes during 'a, and follows `lead` (clear) bytes
+    // of its record, which is padded to a multiple of 8 bytes.
     pub(crate) unsafe fn extend(&mut self, first: *const u8, length: u32, stride: usize, count: usize) {
         let run = Run { first, length, stride };
         if self.len == 0 {
@@ -83,6 +89,25 @@ impl<'a> Block<'a> {
         self.len += count;
         self.end = first.wrapping_add(count * stride);
         self.shortest = self.shortest.min(length);
+    }
+
+    // Adds a record of another block; there has to be room for it.
+    pub(crate) fn push(&mut self, record: Record<'a>) {
+        assert!(self.len < CAPACITY, "a block has room for {CAPACITY} records");
+        if self.len == 0 {
+            self.lead = record.lead;
+        }
+        assert!(self.lead == record.lead, "records of one block come through one kind of buffer");
+        // SAFETY: a record is what its block was promised.
+        unsafe { self.extend(record.payload, record.length, 0, 1) };
+        // Records from anywhere: nobody knows what is read next.
+        self.end = self.start;
+    }
+
+    // Keeps the first `len` records.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        self.end = self.start;
     }
 
     fn list(&mut self, run: Run, range: std::ops::Range<usize>) {
@@ -101,17 +126,18 @@ impl<'a> Block<'a> {
         if self.len == 0 { usize::MAX } else { self.shortest as usize }
     }
 
-    pub(crate) fn address(&self, index: usize) -> usize {
-        self.record(index).payload.addr()
-    }
-
-    fn record(&self, index: usize) -> Record<'a> {
+    pub(crate) fn record(&self, index: usize) -> Record<'a> {
         let (payload, length) = if self.listed {
             (self.addresses[index], self.lengths[index])
         } else {
             (self.run.first.wrapping_add(index * self.run.stride), self.run.length)
         };
-        Record { payload, length, lifetime: PhantomData }
+        Record { payload, length, lead: self.lead, lifetime: PhantomData }
+    }
+
+    // Bytes from the start of a record to the end of the last one, where nothing but records of the block is between.
+    pub(crate) fn rest(&self, index: usize) -> usize {
+        self.end.addr() - self.record(index).payload.addr()
     }
 
     pub(super) fn ahead(&self) -> Ahead {
@@ -126,21 +152,52 @@ impl<'a> Block<'a> {
         }
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = Record<'a>> {
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record<'a>> {
         (0..self.len).map(|index| self.record(index))
     }
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn payload(self) -> &'a [u8] {
+    // SAFETY (of the caller): as for Block::extend.
+    pub(crate) unsafe fn new(payload: *const u8, length: u32, lead: usize) -> Self {
+        Self { payload, length, lead, lifetime: PhantomData }
+    }
+
+    // A record of `length` bytes behind so many of `lead`, which were copied.
+    pub(crate) fn of_words(words: &'a [u64], length: u32, lead: usize) -> Self {
+        let whole = (lead + length as usize).next_multiple_of(8);
+        assert!(whole <= size_of_val(words), "{whole} bytes in {} words", words.len());
+        // SAFETY: lead, payload and padding lie within the words.
+        unsafe { Self::new(words.as_ptr().cast::<u8>().add(lead), length, lead) }
+    }
+
+    pub(crate) fn to_words(self) -> Vec<u64> {
+        self.whole().chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().expect("8 bytes"))).collect()
+    }
+
+    pub(crate) fn address(self) -> usize {
+        self.payload.addr()
+    }
+
+    pub(crate) fn lead(self) -> usize {
+        self.lead
+    }
+
+    // Bytes by their place after the payload's start, or before it.
+    pub(crate) fn bytes(self, offset: isize, len: usize) -> Option<&'a [u8]> {
+        let at = self.lead.checked_add_signed(offset)?;
+        self.whole().get(at..at + len)
+    }
+
+    pub(crate) fn payload(self) -> &'a [u8] {
         // SAFETY: readable for `length` bytes during 'a (extend); committed records are not written to any more.
         unsafe { std::slice::from_raw_parts(self.payload, self.length as usize) }
     }
 
-    // Header, payload and padding, as they stand in the ring.
-    pub(super) fn whole(self) -> &'a [u8] {
-        let len = (self.length as usize + 8).next_multiple_of(8);
-        // SAFETY: the header precedes the payload (extend), and records are padded to 8 bytes within their window.
-        unsafe { std::slice::from_raw_parts(self.payload.sub(8), len) }
+    // What stands before the payload, the payload, and padding: as they stand in the buffer.
+    pub(crate) fn whole(self) -> &'a [u8] {
+        let len = (self.lead + self.length as usize).next_multiple_of(8);
+        // SAFETY: `lead` bytes precede the payload (extend), and records are padded to 8 bytes within their window.
+        unsafe { std::slice::from_raw_parts(self.payload.sub(self.lead), len) }
     }
 }

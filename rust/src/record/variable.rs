@@ -1,16 +1,17 @@
 //! Columns whose values differ in length: text, bytes and lists from the record's tail.
 
 use super::block::Record;
-use super::plan::{Field, Kind};
+use super::plan::{Form, Leaf};
 
 // The value that a field's place in the record points to; None when it could not be read, an error when it points out
 // of the record.
-pub(super) fn tail<'a>(field: &Field, record: Record<'a>) -> Result<Option<&'a [u8]>, OutOfRecord> {
-    if field.kind == Kind::Record {
+pub(super) fn tail<'a>(leaf: &Leaf, record: Record<'a>) -> Result<Option<&'a [u8]>, OutOfRecord> {
+    if matches!(leaf.form, Form::Record) {
         return Ok(Some(record.whole()));
     }
     let payload = record.payload();
-    let place = payload.get(field.offset..field.offset + 4).ok_or(OutOfRecord)?;
+    let at = leaf.offset.cast_unsigned();
+    let place = payload.get(at..at + 4).ok_or(OutOfRecord)?;
     let place = u32::from_ne_bytes([place[0], place[1], place[2], place[3]]);
     let (offset, len) = ((place & 0xFFFF) as usize, (place >> 16) as usize);
     if offset == 0 {
@@ -22,8 +23,8 @@ pub(super) fn tail<'a>(field: &Field, record: Record<'a>) -> Result<Option<&'a [
 pub(super) struct OutOfRecord;
 
 // Room that a value may take in the column. An invalid byte becomes U+FFFD, which is three.
-pub(super) fn room(kind: Kind, value: &[u8]) -> usize {
-    if matches!(kind, Kind::Text { .. }) { value.len() * 3 } else { value.len() }
+pub(super) fn room(form: &Form, value: &[u8]) -> usize {
+    if matches!(form, Form::Text { .. }) { value.len() * 3 } else { value.len() }
 }
 
 // The first `most` bytes of a text, without a character that would be torn.

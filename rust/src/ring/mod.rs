@@ -10,6 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::error::{Error, Result};
+use crate::record::block::Record;
 use crate::sys::bpf::{self, MapType};
 use crate::sys::memory::Mapping;
 
@@ -98,6 +99,20 @@ impl Ring {
         self.end.set(if here { self.producer_position().load(Ordering::Acquire) } else { u64::MAX });
     }
 
+    pub(crate) fn position(&self) -> u64 {
+        self.position.get()
+    }
+
+    // A record that has been scanned and not given back, by where its header stands.
+    pub(crate) fn record(&self, position: u64, length: u32) -> Record<'_> {
+        let end = position + (HEADER as u64 + u64::from(length)).next_multiple_of(8);
+        assert!(self.acknowledged.get() <= position && end <= self.position.get(), "a record that was given back");
+        let start = (position & (self.size - 1)) as usize;
+        // SAFETY: start is below size; the payload follows its header in the doubly mapped data, and producers do not
+        // write there before it is acknowledged.
+        unsafe { Record::new(self.producer.base().add(self.page as usize + start + HEADER), length, HEADER) }
+    }
+
     pub(crate) fn advance(&self, bytes: usize) {
         self.position.set(self.position.get() + bytes as u64);
     }
@@ -147,5 +162,9 @@ impl<'a> Window<'a> {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    pub(crate) fn address(&self) -> usize {
+        self.base.addr()
     }
 }

@@ -20,14 +20,6 @@ impl Cursor {
     pub(crate) fn new() -> Self {
         Self { at: 0, last: 0 }
     }
-
-    // In front of one of the records that were scanned from here on.
-    pub(crate) fn back_to(self, block: &Block<'_>, index: usize, window: Window<'_>) -> Self {
-        let start = |index| block.address(index) - HEADER - window.base.addr();
-        let at = start(index);
-        let last = if index > 0 { at - start(index - 1) } else { self.last + at - self.at };
-        Self { at, last }
-    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +37,7 @@ pub(crate) enum Stop {
 // Fills `block` with up to `limit` records that are complete, passing those that were discarded.
 pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Block<'a>, limit: usize) -> Stop {
     // SAFETY: at is at most the window's length.
-    block.clear(unsafe { window.base.add(cursor.at) });
+    block.clear(unsafe { window.base.add(cursor.at) }, HEADER);
     let limit = limit.min(CAPACITY);
     while block.len() < limit {
         if cursor.at + HEADER > window.len() {

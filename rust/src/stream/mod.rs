@@ -1,27 +1,39 @@
-//! An endless source of record batches: a ring, its plan, and who looks at it when.
+//! An endless source of record batches: buffers, the plans of their records, and who looks at them when.
 //!
 //! A [`Stream`] is looked at by the pump thread ([`pump`]), or by its reader when it is not a background stream. Each
-//! look drains the ring into columns; the reader takes batches from the queue, or what has been gathered so far.
+//! look drains the buffers into columns; the reader takes batches from the queue, or what has been gathered so far.
 
+mod merge;
+mod per_cpu;
 pub(crate) mod pump;
+mod queue;
 pub(crate) mod replay;
+mod sequence;
 mod source;
+mod tables;
+mod transport;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
+pub(crate) use self::per_cpu::{PerCpu, Way};
 use self::pump::Pump;
-use self::source::{Drained, Queue, Source};
+use self::queue::Queue;
+pub(crate) use self::queue::{Batch, Overflow};
+pub(crate) use self::sequence::Place;
+pub(crate) use self::source::Input;
+use self::source::{Drained, Source};
+pub(crate) use self::tables::{Route, Tag};
+pub(crate) use self::transport::Transport;
 use crate::error::{Error, Result};
 use crate::record::plan::Plan;
 use crate::sys::poll::{EventFd, Woken, wait};
-use crate::sys::{bpf, process};
+use crate::sys::process;
 
 // How long events gather in the ring between two looks. Looking more often chases the producers: every look takes cache
 // lines from them (measured: twice the cost at full rate).
@@ -32,6 +44,8 @@ const LEAST_GATHER: Duration = Duration::from_micros(50);
 const LINGER: Duration = Duration::from_millis(10);
 // The longest time without a look: programs may ask the kernel not to wake us.
 const IDLE: Duration = Duration::from_millis(100);
+// The longest time without a look at buffers that tell of many events only.
+const UNTOLD: Duration = Duration::from_millis(10);
 // A record that its producer does not finish is waited for no longer than this when a stream ends.
 const UNFINISHED: Duration = Duration::from_secs(1);
 // What a stream keeps for a slow reader; then the ring fills, and what finds no room is counted.
@@ -41,14 +55,18 @@ pub(crate) struct Policy {
     pub(crate) max_rows: usize,
     pub(crate) max_latency: Duration,
     pub(crate) background: bool,
+    pub(crate) overflow: Overflow,
+    // Gives events in the order of their times, each so long after it happened.
+    pub(crate) look_back: Option<Duration>,
 }
 
 pub(crate) struct Stream {
     id: u64,
     process: u32,
-    map_id: u32,
+    // The maps that are read, which no other stream may.
+    maps: Vec<u32>,
     policy: Policy,
-    schema: SchemaRef,
+    plans: Vec<Arc<Plan>>,
     state: Mutex<State>,
     // Tells the reader that there is something to take.
     notify: EventFd,
@@ -62,6 +80,12 @@ pub(crate) struct Statistics {
     pub(crate) batches: u64,
     pub(crate) wakeups: u64,
     pub(crate) cuts: u64,
+    pub(crate) dropped: u64,
+    // Events that came too late for their place in the order, and by how many nanoseconds the latest of them.
+    pub(crate) late: u64,
+    pub(crate) lateness: u64,
+    // Events that are missing in sequences, or that the kernel counted as lost.
+    pub(crate) lost: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,8 +101,7 @@ enum Phase {
 }
 
 struct State {
-    // Both are gone when the stream is closed, whoever still holds it.
-    map: Option<Arc<OwnedFd>>,
+    // Gone when the stream is closed, whoever still holds it.
     source: Option<Source>,
     phase: Phase,
     failure: Option<Error>,
@@ -108,8 +131,10 @@ pub(crate) enum After {
 }
 
 pub(crate) enum Next {
-    Batch(RecordBatch),
+    Batch(Batch),
     TimedOut,
+    // There is nothing yet; the stream's descriptor will tell.
+    Pending,
     // A signal arrived: let Python look at it, then call again.
     Interrupted,
     // The descriptor that was to be watched is ready.
@@ -124,6 +149,8 @@ pub(crate) struct Wanted<'a> {
     // ... and not more than so many.
     pub(crate) most: usize,
     pub(crate) until: Option<BorrowedFd<'a>>,
+    // Whether to sleep for it.
+    pub(crate) wait: bool,
 }
 
 impl Policy {
@@ -140,26 +167,91 @@ fn readers() -> MutexGuard<'static, BTreeSet<(u32, u32)>> {
 }
 
 impl Stream {
-    pub(crate) fn open(map: OwnedFd, plan: Plan, policy: Policy) -> Result<Arc<Self>> {
-        static ID: AtomicU64 = AtomicU64::new(1);
-        let schema = Arc::clone(&plan.schema);
-        let map_id = bpf::map_info(map.as_fd()).map_err(Error::kernel("cannot look at the map"))?.id;
-        if readers().contains(&(process::id(), map_id)) {
+    pub(crate) fn open(
+        inputs: Vec<Input>,
+        per_cpu: Vec<PerCpu>,
+        maps: Vec<u32>,
+        plans: Vec<Arc<Plan>>,
+        policy: Policy,
+    ) -> Result<Arc<Self>> {
+        Self::check_unread(&maps)?;
+        check_times(&inputs, &plans, &policy)?;
+        Self::begin(inputs, per_cpu, maps, plans, policy, Queue::new(0, Overflow::Block), Statistics::default())
+    }
+
+    // Each event can be read once: a map that a stream of this process reads is refused.
+    pub(crate) fn check_unread(maps: &[u32]) -> Result<()> {
+        let readers = readers();
+        if maps.iter().any(|&map| readers.contains(&(process::id(), map))) {
             return Err(Error::Stream(
-                "this ring buffer has a reader already, and each event can be read once; close that stream first"
-                    .into(),
+                "this buffer has a reader already, and each event can be read once; close that stream first".into(),
             ));
         }
-        let source = Source::open(map.as_fd(), plan, policy.max_rows)?;
+        Ok(())
+    }
+
+    // One stream of several: they are over, and what they had gathered comes first.
+    pub(crate) fn combine(parts: &[Arc<Self>], policy: Policy) -> Result<Arc<Self>> {
+        for part in parts {
+            let state = part.lock()?;
+            state.check_whole()?;
+            check_times(state.source.as_ref().map_or(&[][..], Source::inputs), &part.plans, &policy)?;
+        }
+        let mut inputs = Vec::new();
+        let mut per_cpu = Vec::new();
+        let mut maps = Vec::new();
+        let mut plans: Vec<Arc<Plan>> = Vec::new();
+        let mut gathered = Queue::new(0, Overflow::Block);
+        let mut statistics = Statistics::default();
+        for part in parts {
+            let (source, queue, counted) = part.take_apart()?;
+            let mut released = source.release()?;
+            // Records of one layout go to one table.
+            let renumbered: Vec<usize> = released
+                .plans
+                .drain(..)
+                .map(|plan| {
+                    plans.iter().position(|known| known.is_like(&plan)).unwrap_or_else(|| {
+                        plans.push(plan);
+                        plans.len() - 1
+                    })
+                })
+                .collect();
+            for batch in queue.batches.into_iter().chain(released.queue.batches) {
+                gathered.batches.push_back(Batch { table: renumbered[batch.table], ..batch });
+            }
+            released.inputs.iter_mut().for_each(|input| input.route.renumber(&renumbered));
+            released.per_cpu.iter_mut().for_each(|group| group.way.route.renumber(&renumbered));
+            inputs.extend(released.inputs);
+            per_cpu.extend(released.per_cpu);
+            statistics.received += released.drained.events;
+            statistics.bytes += released.drained.bytes;
+            statistics.cuts += released.cuts;
+            maps.extend(&part.maps);
+            statistics.add(&counted);
+        }
+        Self::begin(inputs, per_cpu, maps, plans, policy, gathered, statistics)
+    }
+
+    fn begin(
+        inputs: Vec<Input>,
+        per_cpu: Vec<PerCpu>,
+        maps: Vec<u32>,
+        plans: Vec<Arc<Plan>>,
+        policy: Policy,
+        gathered: Queue,
+        statistics: Statistics,
+    ) -> Result<Arc<Self>> {
+        static ID: AtomicU64 = AtomicU64::new(1);
+        let wakes: Vec<Arc<OwnedFd>> = inputs.iter().flat_map(|input| input.transport.wakes()).collect();
+        let source = Source::new(inputs, per_cpu, plans.clone(), policy.max_rows, policy.look_back);
         let limit = if policy.background { (QUEUE_BYTES / source.slab_size()).max(2) } else { 0 };
         let now = Instant::now();
-        let map = Arc::new(map);
         let state = State {
-            map: Some(Arc::clone(&map)),
             source: Some(source),
             phase: Phase::Hot,
             failure: None,
-            queue: Queue { batches: VecDeque::new(), limit },
+            queue: Queue { limit, overflow: policy.overflow, ..gathered },
             waiting: None,
             due: now,
             looked: now,
@@ -168,21 +260,21 @@ impl Stream {
             gather: policy.gather(),
             full: false,
             oldest: now,
-            statistics: Statistics::default(),
+            statistics,
         };
         let stream = Arc::new(Self {
             id: ID.fetch_add(1, Ordering::Relaxed),
             process: process::id(),
-            map_id,
+            maps,
             policy,
-            schema,
+            plans,
             state: Mutex::new(state),
             notify: EventFd::new().map_err(Error::kernel("cannot make an eventfd"))?,
         });
         if stream.policy.background {
-            pump::current()?.add(&stream, map.as_fd())?;
+            pump::current()?.add(&stream, &wakes)?;
         }
-        readers().insert((stream.process, map_id));
+        readers().extend(stream.maps.iter().map(|&map| (stream.process, map)));
         Ok(stream)
     }
 
@@ -190,8 +282,13 @@ impl Stream {
         self.id
     }
 
-    pub(crate) fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+    pub(crate) fn schemas(&self) -> Vec<SchemaRef> {
+        self.plans.iter().map(|plan| Arc::clone(&plan.schema)).collect()
+    }
+
+    // Becomes readable when there is something for a reader that was told to come back.
+    pub(crate) fn notifies(&self) -> BorrowedFd<'_> {
+        self.notify.as_fd()
     }
 
     // A forked child has the parent's streams in its memory, but no pump, and perhaps a lock that nobody will release.
@@ -210,13 +307,20 @@ impl Stream {
     }
 
     pub(crate) fn statistics(&self) -> Result<Statistics> {
-        Ok(self.lock()?.statistics)
+        let state = self.lock()?;
+        let mut statistics = state.statistics;
+        statistics.dropped += state.queue.dropped;
+        if let Some(source) = &state.source {
+            (statistics.late, statistics.lateness) = source.late();
+            statistics.lost += source.lost(state.phase == Phase::Ended);
+        }
+        Ok(statistics)
     }
 
     // Gives the next batch to the reader. Called without the GIL.
     pub(crate) fn next(&self, wanted: &Wanted<'_>) -> Result<Next> {
         let mut last_look = false;
-        let mut slept = false;
+        let mut slept = !wanted.wait;
         loop {
             let mut state = self.lock()?;
             let now = Instant::now();
@@ -236,10 +340,10 @@ impl Stream {
                 let after = self.look(&mut state, now);
                 if self.policy.background {
                     let pump = pump::current()?;
-                    match (&state.map, after) {
-                        (Some(map), After::Arm) => pump.arm(map.as_fd(), self.id),
-                        _ if idle && state.phase == Phase::Hot => pump.wake(),
-                        _ => {}
+                    if after == After::Arm {
+                        pump.arm(&state.wakes(), self.id);
+                    } else if idle && state.phase == Phase::Hot {
+                        pump.wake();
                     }
                 }
             }
@@ -265,19 +369,28 @@ impl Stream {
                 until = until.min(state.oldest + self.policy.max_latency);
             }
             state.waiting = Some(state.waiting.map_or(wanted.least, |least| least.min(wanted.least)));
-            // The pump waits for an idle ring, or else the reader.
-            let ring = if state.phase == Phase::Idle && !self.policy.background { state.map.clone() } else { None };
+            if !wanted.wait {
+                return Ok(Next::Pending);
+            }
+            // The pump waits for idle buffers, or else the reader.
+            let buffers =
+                if state.phase == Phase::Idle && !self.policy.background { state.wakes() } else { Vec::new() };
             drop(state);
-            if let Some(next) = self.sleep(until.saturating_duration_since(now), ring.as_deref(), wanted.until)? {
+            if let Some(next) = self.sleep(until.saturating_duration_since(now), &buffers, wanted.until)? {
                 return Ok(next);
             }
             slept = true;
         }
     }
 
-    fn sleep(&self, timeout: Duration, ring: Option<&OwnedFd>, until: Option<BorrowedFd<'_>>) -> Result<Option<Next>> {
+    fn sleep(
+        &self,
+        timeout: Duration,
+        buffers: &[Arc<OwnedFd>],
+        until: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Next>> {
         let mut fds = vec![self.notify.as_fd()];
-        fds.extend(ring.map(AsFd::as_fd));
+        fds.extend(buffers.iter().map(AsFd::as_fd));
         let failed = "cannot wait for events";
         fds.extend(until);
         if wait(&fds, Some(timeout)).map_err(Error::kernel(failed))? == Woken::Interrupted {
@@ -296,10 +409,8 @@ impl Stream {
         let Ok(mut state) = self.lock() else {
             return;
         };
-        if self.look(&mut state, now) == After::Arm
-            && let Some(map) = &state.map
-        {
-            pump.arm(map.as_fd(), self.id);
+        if self.look(&mut state, now) == After::Arm {
+            pump.arm(&state.wakes(), self.id);
         }
         if let Some(least) = state.waiting
             && state.ready(&self.policy, least, now).is_some()
@@ -315,6 +426,12 @@ impl Stream {
     }
 
     fn look(&self, state: &mut State, now: Instant) -> After {
+        if let Some(source) = &mut state.source
+            && let Err(error) = source.renew(now).and_then(|wakes| self.wait_for(&wakes))
+        {
+            state.failure = Some(error);
+            state.phase = Phase::Ended;
+        }
         match state.look(&self.policy, now) {
             Ok(after) => after,
             Err(error) => {
@@ -325,11 +442,23 @@ impl Stream {
         }
     }
 
+    fn wait_for(&self, wakes: &[Arc<OwnedFd>]) -> Result<()> {
+        if self.policy.background && !wakes.is_empty() { pump::current()?.wait_for(wakes, self.id) } else { Ok(()) }
+    }
+
+    // While it is paused, events of perf buffers are lost, and counted.
+    pub(crate) fn pause(&self, paused: bool) -> Result<()> {
+        let state = self.lock()?;
+        let closed = || Error::Stream("this stream is closed; its statistics can still be read".into());
+        state.source.as_ref().ok_or_else(closed)?.pause(paused)
+    }
+
     // While it is held a stream reads what is in the ring now, and nothing that comes later.
     pub(crate) fn hold(&self, held: bool) -> Result<()> {
-        let state = self.lock()?;
-        if let Some(source) = &state.source
-            && matches!(state.phase, Phase::Hot | Phase::Idle)
+        let mut state = self.lock()?;
+        let running = matches!(state.phase, Phase::Hot | Phase::Idle);
+        if let Some(source) = &mut state.source
+            && running
         {
             source.end(held);
         }
@@ -341,7 +470,7 @@ impl Stream {
         let mut state = self.lock()?;
         if matches!(state.phase, Phase::Hot | Phase::Idle) {
             let now = Instant::now();
-            if let Some(source) = &state.source {
+            if let Some(source) = &mut state.source {
                 source.end(true);
             }
             state.phase = Phase::Ending { since: now };
@@ -368,28 +497,80 @@ impl Stream {
             return Ok(());
         }
         state.phase = Phase::Closed;
+        let wakes = state.wakes();
         if let Some(source) = state.source.take() {
             let (events, bytes) = source.left();
             state.statistics.received += events;
             state.statistics.bytes += bytes;
-            state.statistics.cuts = source.cuts();
-            source.acknowledge();
+            (state.statistics.late, state.statistics.lateness) = source.late();
+            state.statistics.lost += source.lost(true);
         }
         state.queue.batches.clear();
         self.notify.signal();
-        readers().remove(&(self.process, self.map_id));
-        let map = state.map.take();
         drop(state);
-        if let Some(map) = map
-            && self.policy.background
+        self.forget(&wakes)
+    }
+
+    // Gives away what the stream reads from, and what it has read.
+    fn take_apart(self: &Arc<Self>) -> Result<(Source, Queue, Statistics)> {
+        let mut state = self.lock()?;
+        state.check_whole()?;
+        let wakes = state.wakes();
+        let source = state.source.take().ok_or_else(taken)?;
+        state.phase = Phase::Closed;
+        let queue = std::mem::replace(&mut state.queue, Queue::new(0, Overflow::Block));
+        let mut statistics = state.statistics;
+        statistics.dropped += queue.dropped;
+        self.notify.signal();
+        drop(state);
+        self.forget(&wakes)?;
+        Ok((source, Queue { dropped: 0, ..queue }, statistics))
+    }
+
+    fn forget(self: &Arc<Self>, wakes: &[Arc<OwnedFd>]) -> Result<()> {
         {
-            pump::current()?.remove(self, map.as_fd());
+            let mut readers = readers();
+            for &map in &self.maps {
+                readers.remove(&(self.process, map));
+            }
+        }
+        if self.policy.background {
+            pump::current()?.remove(self, wakes);
         }
         Ok(())
     }
 }
 
+impl Statistics {
+    fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.delivered += other.delivered;
+        self.bytes += other.bytes;
+        self.batches += other.batches;
+        self.wakeups += other.wakeups;
+        self.cuts += other.cuts;
+        self.dropped += other.dropped;
+    }
+}
+
+fn taken() -> Error {
+    Error::Stream("this stream was stopped or closed, or is a part of another one already".into())
+}
+
+fn check_times(inputs: &[Input], plans: &[Arc<Plan>], policy: &Policy) -> Result<()> {
+    if policy.look_back.is_some() && !inputs.iter().all(|input| input.tells_times(plans)) {
+        return Err(Error::Layout(
+            "ordered=True goes by the records' own times; give each a field such as `ts: fb.boottime`".into(),
+        ));
+    }
+    Ok(())
+}
+
 impl State {
+    fn check_whole(&self) -> Result<()> {
+        if matches!(self.phase, Phase::Hot | Phase::Idle) && self.failure.is_none() { Ok(()) } else { Err(taken()) }
+    }
+
     fn look(&mut self, policy: &Policy, now: Instant) -> Result<After> {
         let Some(source) = &mut self.source else {
             return Ok(After::Nothing);
@@ -397,14 +578,15 @@ impl State {
         if matches!(self.phase, Phase::Ended | Phase::Closed) {
             return Ok(After::Nothing);
         }
-        let gathered = source.gathered();
+        let gathered = source.tables().gathered();
+        let cuts = source.tables().cuts();
         let mut drained = Drained::default();
-        let outcome = source.drain(policy.max_rows, &mut self.queue, &mut drained);
-        let Drained { events, bytes, full, busy } = drained;
+        let outcome = source.drain(&mut self.queue, &mut drained);
+        let Drained { events, bytes, full, busy, pressure } = drained;
         self.statistics.received += events;
         self.statistics.bytes += bytes;
         self.statistics.wakeups += 1;
-        self.statistics.cuts = source.cuts();
+        self.statistics.cuts += source.tables().cuts() - cuts;
         outcome?;
         if gathered == 0 || !self.queue.batches.is_empty() {
             self.oldest = self.emptied;
@@ -422,7 +604,7 @@ impl State {
         if let Phase::Ending { since } = self.phase {
             self.due = now + self.gather;
             if events == 0 && (!busy || now > since + UNFINISHED) {
-                source.acknowledge();
+                let _ = source.acknowledge();
                 self.phase = Phase::Ended;
             } else if events > 0 && !busy {
                 self.due = now;
@@ -432,7 +614,7 @@ impl State {
         if bytes > 0 {
             self.active = now;
         }
-        self.gather = source.pace(self.gather, policy.gather(), bytes);
+        self.gather = Source::pace(self.gather, policy.gather(), pressure);
         // A record that is being written is waited for by the clock: epoll would answer at once, again and again.
         if busy || now < self.active + LINGER || !source.acknowledge() {
             self.phase = Phase::Hot;
@@ -441,13 +623,20 @@ impl State {
             return Ok(After::Nothing);
         }
         self.phase = Phase::Idle;
-        self.due = now + IDLE;
+        // Where a single event wakes nobody, it is looked for.
+        self.due = now + if source.wakes_at_once() { IDLE } else { UNTOLD };
         Ok(After::Arm)
     }
 
     // Rows of the open batch.
     fn gathered(&self) -> usize {
-        self.source.as_ref().map_or(0, Source::gathered)
+        self.source.as_ref().map_or(0, |source| source.tables().gathered())
+    }
+
+    // What becomes readable when there is an event.
+    fn wakes(&self) -> Vec<Arc<OwnedFd>> {
+        let inputs = self.source.as_ref().map_or(&[][..], Source::inputs);
+        inputs.iter().flat_map(|input| input.transport.wakes()).collect()
     }
 
     fn is_over(&self) -> bool {
@@ -460,8 +649,8 @@ impl State {
         let late = gathered > 0 && least <= 1 && now >= self.oldest + policy.max_latency;
         let enough = gathered >= least.min(policy.max_rows).max(1);
         let over = self.full || self.is_over() || self.failure.is_some();
-        (!self.queue.batches.is_empty() || late || enough && least > 1 || gathered >= policy.max_rows || over)
-            .then_some(())
+        let batch = self.source.as_ref().is_some_and(|source| source.tables().is_full());
+        (!self.queue.batches.is_empty() || late || enough && least > 1 || batch || over).then_some(())
     }
 
     fn take_ready(
@@ -470,7 +659,7 @@ impl State {
         wanted: &Wanted<'_>,
         now: Instant,
         expired: bool,
-    ) -> Result<Option<RecordBatch>> {
+    ) -> Result<Option<Batch>> {
         if self.ready(policy, wanted.least, now).is_none() && !expired {
             return Ok(None);
         }
@@ -478,18 +667,21 @@ impl State {
             (Some(batch), _) => Some(batch),
             (None, Some(source)) => {
                 self.full = false;
-                source.cut()?
+                let fullest = source.tables().fullest();
+                source.tables_mut().cut(fullest)?
             }
             (None, None) => None,
         };
         let Some(mut batch) = batch else {
             return self.failure.take().map_or(Ok(None), Err);
         };
-        if batch.num_rows() > wanted.most {
-            self.queue.batches.push_front(batch.slice(wanted.most, batch.num_rows() - wanted.most));
-            batch = batch.slice(0, wanted.most);
+        let Batch { table, rows } = &batch;
+        if rows.num_rows() > wanted.most {
+            let rest = rows.slice(wanted.most, rows.num_rows() - wanted.most);
+            self.queue.batches.push_front(Batch { table: *table, rows: rest });
+            batch.rows = batch.rows.slice(0, wanted.most);
         }
-        self.statistics.delivered += batch.num_rows() as u64;
+        self.statistics.delivered += batch.rows.num_rows() as u64;
         self.statistics.batches += 1;
         Ok(Some(batch))
     }

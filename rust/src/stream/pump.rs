@@ -2,13 +2,14 @@
 //! busy ones.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use super::Stream;
 use crate::error::{Error, Result};
+use crate::sys::clock::{self, Jumps};
 use crate::sys::poll::{Epoll, EventFd, wait};
 use crate::sys::process;
 
@@ -16,6 +17,8 @@ pub(crate) struct Pump {
     process: u32,
     epoll: Epoll,
     wake: EventFd,
+    // Tells when UTC is set, so that the moment is known.
+    jumps: Jumps,
     streams: Mutex<HashMap<u64, Arc<Stream>>>,
     started: Mutex<bool>,
     // The pump of a process that was forked from this one.
@@ -23,6 +26,7 @@ pub(crate) struct Pump {
 }
 
 const WAKE: u64 = 0; // streams count from 1
+const JUMP: u64 = u64::MAX;
 
 const FAILED: &str = "cannot start the pump thread";
 
@@ -53,10 +57,13 @@ impl Pump {
         let epoll = Epoll::new()?;
         let wake = EventFd::new()?;
         epoll.add_always(wake.as_fd(), WAKE)?;
+        let jumps = Jumps::new()?;
+        epoll.add_always(jumps.as_fd(), JUMP)?;
         Ok(Self {
             process: process::id(),
             epoll,
             wake,
+            jumps,
             streams: Mutex::new(HashMap::new()),
             started: Mutex::new(false),
             child: OnceLock::new(),
@@ -74,20 +81,34 @@ impl Pump {
         Ok(())
     }
 
-    // Lets epoll wait for a stream's ring. One that is being closed may have left the set.
-    pub(super) fn arm(&self, map: BorrowedFd<'_>, id: u64) {
-        let _ = self.epoll.arm(map, id);
+    // Lets epoll wait for a stream's buffers. One that is being closed may have left the set.
+    pub(super) fn arm(&self, buffers: &[Arc<OwnedFd>], id: u64) {
+        for buffer in buffers {
+            let _ = self.epoll.arm(buffer.as_fd(), id);
+        }
     }
 
-    pub(super) fn add(&self, stream: &Arc<Stream>, map: BorrowedFd<'_>) -> Result<()> {
-        self.epoll.add_disarmed(map, stream.id()).map_err(Error::kernel("cannot wait for the ring buffer"))?;
+    pub(super) fn add(&self, stream: &Arc<Stream>, buffers: &[Arc<OwnedFd>]) -> Result<()> {
+        self.wait_for(buffers, stream.id())?;
         self.streams().insert(stream.id(), Arc::clone(stream));
         self.wake();
         Ok(())
     }
 
-    pub(super) fn remove(&self, stream: &Stream, map: BorrowedFd<'_>) {
-        self.epoll.remove(map);
+    pub(super) fn wait_for(&self, buffers: &[Arc<OwnedFd>], id: u64) -> Result<()> {
+        for (i, buffer) in buffers.iter().enumerate() {
+            if let Err(error) = self.epoll.add_disarmed(buffer.as_fd(), id) {
+                buffers[..i].iter().for_each(|buffer| self.epoll.remove(buffer.as_fd()));
+                return Err(Error::kernel("cannot wait for the buffer")(error));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, stream: &Stream, buffers: &[Arc<OwnedFd>]) {
+        for buffer in buffers {
+            self.epoll.remove(buffer.as_fd());
+        }
         self.streams().remove(&stream.id());
     }
 
@@ -110,6 +131,10 @@ impl Pump {
             let ready = self.epoll.ready().unwrap_or_default();
             if ready.contains(&WAKE) {
                 self.wake.clear();
+            }
+            if ready.contains(&JUMP) {
+                clock::look(true);
+                let _ = self.jumps.arm();
             }
             let now = Instant::now();
             for stream in streams {

@@ -45,7 +45,10 @@ impl Replay {
             let stop = scan(window, &mut cursor, &mut block, limit);
             let written = self.columns.append(&block, clocks)?;
             if written < block.len() {
-                cursor = before.back_to(&block, written, window);
+                cursor = before;
+                if written > 0 {
+                    scan(window, &mut cursor, &mut block, written);
+                }
                 let batch =
                     self.columns.cut()?.ok_or_else(|| damaged("a record has more text than a batch can hold"))?;
                 batches.push(batch);

@@ -1,38 +1,57 @@
-//! A ring and the columns that its records go to.
+//! The buffers of a stream and the columns that their records go to.
 
-use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow_array::RecordBatch;
-
 use super::LEAST_GATHER;
+use super::merge::{Merge, Time};
+use super::per_cpu::{PerCpu, Way};
+use super::queue::{Queue, Room};
+use super::sequence::Sequences;
+use super::tables::{Of, Route, Tables, number};
+use super::transport::{Cursor, Stop, Transport};
 use crate::error::{Error, Result};
 use crate::record::block::{Block, CAPACITY};
-use crate::record::columns::Columns;
 use crate::record::plan::Plan;
-use crate::ring::Ring;
-use crate::ring::scan::{Cursor, Stop, scan};
-use crate::sys::clock::Offsets;
+use crate::sys::clock::{self, History, Offsets};
+
+pub(crate) struct Input {
+    pub(crate) transport: Transport,
+    pub(crate) route: Route,
+    pub(super) sequence: Option<Sequences>,
+    // Whether the kernel's count of losses is asked for, and what its records told so far.
+    counts: bool,
+    pub(super) lost: u64,
+    // Where a record of each table tells its time.
+    pub(super) times: Vec<Option<Time>>,
+}
 
 pub(super) struct Source {
-    ring: Ring,
-    columns: Columns,
-    clocks: Offsets,
-    clocks_taken: Instant,
+    inputs: Vec<Input>,
+    // Maps whose perf buffers some of the inputs are.
+    per_cpu: Vec<PerCpu>,
+    renewed: Instant,
+    plans: Vec<Arc<Plan>>,
+    tables: Tables,
+    merge: Option<Merge>,
+    clocks: History,
+    looked: Instant,
+    // The buffer that is looked at first: after one that filled the queue, the next.
+    first: usize,
+    // What is written from now on is left unread.
+    ending: bool,
 }
 
-// Batches that wait for a reader.
-pub(super) struct Queue {
-    pub(super) batches: VecDeque<RecordBatch>,
-    pub(super) limit: usize,
-}
-
-impl Queue {
-    fn has_room(&self) -> bool {
-        self.batches.len() < self.limit
-    }
+// What a stream leaves behind.
+pub(super) struct Released {
+    pub(super) inputs: Vec<Input>,
+    pub(super) per_cpu: Vec<PerCpu>,
+    pub(super) plans: Vec<Arc<Plan>>,
+    pub(super) queue: Queue,
+    pub(super) drained: Drained,
+    // Texts that were cut meanwhile.
+    pub(super) cuts: u64,
 }
 
 #[derive(Default)]
@@ -43,106 +62,192 @@ pub(super) struct Drained {
     pub(super) full: bool,
     // The next record is still being written.
     pub(super) busy: bool,
+    // The largest part of a buffer that had been filled.
+    pub(super) pressure: f64,
 }
 
-// Wall clocks are slewed and set: how old the difference between the kernel's clocks and UTC may be.
-const CLOCKS: Duration = Duration::from_secs(1);
+// Clocks are looked at no more often than this.
+const CLOCKS: Duration = Duration::from_millis(10);
+// How often it is asked which CPUs are online.
+const RENEW: Duration = Duration::from_secs(1);
 // How much is read before producers get the room back.
 const ACKNOWLEDGE: usize = 256 << 10;
 
+pub(super) fn corrupt(length: usize, at: usize) -> Error {
+    Error::Stream(format!(
+        "the buffer holds a record that cannot be right ({length} bytes, {at} bytes into what was there to read); is \
+         another reader using the same map?"
+    ))
+}
+
 impl Source {
-    pub(super) fn open(map: BorrowedFd<'_>, plan: Plan, max_rows: usize) -> Result<Self> {
-        let ring = Ring::open(map)?;
-        let columns = Columns::new(Arc::new(plan), max_rows, ring.size());
-        Ok(Self { ring, columns, clocks: Offsets::now(), clocks_taken: Instant::now() })
+    pub(super) fn new(
+        mut inputs: Vec<Input>,
+        per_cpu: Vec<PerCpu>,
+        plans: Vec<Arc<Plan>>,
+        max_rows: usize,
+        look_back: Option<Duration>,
+    ) -> Self {
+        inputs.iter_mut().for_each(|input| input.tell_times(&plans));
+        let longest = inputs.iter().map(|input| input.transport.size()).max().unwrap_or(0);
+        let tables = Tables::new(plans.clone(), max_rows, longest);
+        let merge = look_back.map(|look_back| Merge::new(look_back, inputs.len()));
+        let (clocks, looked) = (clock::look(false), Instant::now());
+        Self { inputs, per_cpu, renewed: looked, plans, tables, merge, clocks, looked, first: 0, ending: false }
+    }
+
+    pub(super) fn inputs(&self) -> &[Input] {
+        &self.inputs
     }
 
     pub(super) fn slab_size(&self) -> usize {
-        self.columns.slab_size()
+        self.tables.slab_size()
     }
 
-    // Rows of the open batch.
-    pub(super) fn gathered(&self) -> usize {
-        self.columns.len()
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
     }
 
-    pub(super) fn cuts(&self) -> u64 {
-        self.columns.cuts()
+    pub(super) fn tables_mut(&mut self) -> &mut Tables {
+        &mut self.tables
     }
 
-    pub(super) fn cut(&mut self) -> Result<Option<RecordBatch>> {
-        self.columns.cut()
+    // Events that came too late for their place in the order, and by how many nanoseconds the latest.
+    pub(super) fn late(&self) -> (u64, u64) {
+        self.merge.as_ref().map_or((0, 0), |merge| (merge.late, merge.lateness))
     }
 
-    // Reads one window: what was there when it began. Full batches go to the queue as long as it has room.
-    // What was done before an error stands in `drained` too.
-    pub(super) fn drain(&mut self, max_rows: usize, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
-        if self.clocks_taken.elapsed() > CLOCKS {
-            self.clocks = Offsets::now();
-            self.clocks_taken = Instant::now();
+    // Events that are missing in sequences, or that the kernel counted as lost.
+    pub(super) fn lost(&self, over: bool) -> u64 {
+        self.inputs.iter().map(|input| input.lost(over)).sum()
+    }
+
+    // Adds buffers for CPUs that came online, and gives what makes them known.
+    pub(super) fn renew(&mut self, now: Instant) -> Result<Vec<Arc<OwnedFd>>> {
+        if self.per_cpu.is_empty() || now < self.renewed + RENEW {
+            return Ok(Vec::new());
         }
-        let Self { ring, columns, clocks, .. } = self;
-        let window = ring.window();
-        let mut cursor = Cursor::new();
-        let mut block = Block::new();
-        let every = ACKNOWLEDGE.min(ring.size() / 8);
-        // The tail of the column buffers took less than the rows would have.
-        let mut tail_full = false;
-        loop {
-            if tail_full || columns.len() >= max_rows || columns.room() == 0 {
-                if !queue.has_room() {
-                    drained.full = true;
-                    break;
-                }
-                queue.batches.extend(columns.cut()?);
-            }
-            let before = cursor;
-            let stop = scan(window, &mut cursor, &mut block, columns.room().min(max_rows - columns.len()));
-            let written = columns.append(&block, clocks)?;
-            tail_full = written < block.len();
-            if tail_full {
-                cursor = before.back_to(&block, written, window);
-                if columns.len() == 0 {
-                    return Err(Error::Layout("a record has more text than a batch can hold".into()));
-                }
-            }
-            drained.events += written as u64;
-            drained.bytes += (cursor.at - before.at) as u64;
-            ring.advance(cursor.at - before.at);
-            // The last record stays unacknowledged: a producer then sees that nobody waits, and wakes nobody. It does so
-            // after an empty look too. A record that takes much of the ring is given back.
-            let keep = if cursor.last <= every { cursor.last } else { 0 };
-            if cursor.at > 0 && ring.unacknowledged() >= every {
-                ring.acknowledge(keep);
-            }
-            match stop {
-                _ if tail_full => {}
-                Stop::Full => {}
-                Stop::End => break,
-                Stop::Busy => {
-                    drained.busy = true;
-                    break;
-                }
-                Stop::Corrupt { length, at } => {
-                    return Err(Error::Stream(format!(
-                        "the ring buffer holds a record that cannot be right ({length} bytes, {at} bytes into what was \
-                         there to read); is another reader using the same map?"
-                    )));
-                }
+        self.renewed = now;
+        let mut wakes = Vec::new();
+        for per_cpu in &mut self.per_cpu {
+            for transport in per_cpu.renew()? {
+                wakes.extend(transport.wakes());
+                let mut input = per_cpu.input(transport);
+                input.tell_times(&self.plans);
+                self.inputs.push(input);
             }
         }
-        if cursor.at > 0 {
-            ring.acknowledge(if cursor.last <= every { cursor.last } else { 0 });
+        if let Some(merge) = &mut self.merge {
+            merge.widen(self.inputs.len());
+        }
+        Ok(wakes)
+    }
+
+    // Whether each buffer makes itself known with its first event.
+    pub(super) fn wakes_at_once(&self) -> bool {
+        self.inputs.iter().all(|input| input.transport.wakes_at_once())
+    }
+
+    pub(super) fn pause(&self, paused: bool) -> Result<()> {
+        self.inputs.iter().try_for_each(|input| input.transport.pause(paused))
+    }
+
+    // Reads what is there. Full batches go to the queue as long as it has room. What was done before an error stands in
+    // `drained` too.
+    pub(super) fn drain(&mut self, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
+        if self.looked.elapsed() > CLOCKS {
+            self.clocks = clock::look(false);
+            self.looked = Instant::now();
+        }
+        if self.merge.is_some() {
+            return self.drain_in_order(queue, drained);
+        }
+        let Self { inputs, tables, clocks, first, .. } = self;
+        inputs.iter_mut().try_for_each(|input| input.transport.refresh())?;
+        let count = inputs.len();
+        for step in 0..count {
+            let index = (*first + step) % count;
+            let bytes = drained.bytes;
+            let input = &mut inputs[index];
+            let outcome = input.drain(tables, clocks, queue, drained);
+            let part = (drained.bytes - bytes) as f64 / input.transport.size() as f64;
+            drained.pressure = drained.pressure.max(part);
+            outcome?;
+            if drained.full {
+                *first = (index + 1) % count;
+                break;
+            }
         }
         Ok(())
     }
 
-    // How long to let events gather: less when they take more than a quarter of the ring meanwhile.
-    pub(super) fn pace(&self, gather: Duration, most: Duration, bytes: u64) -> Duration {
-        let quarter = self.ring.size() as u64 / 4;
-        if bytes > quarter {
+    fn drain_in_order(&mut self, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
+        let Self { inputs, tables, clocks, ending, .. } = self;
+        let Some(merge) = &mut self.merge else { return Ok(()) };
+        inputs.iter_mut().try_for_each(|input| input.transport.refresh())?;
+        let offsets = clocks.latest();
+        let mut horizon = merge.horizon(&offsets);
+        let mut outcome = Ok(());
+        for (index, input) in inputs.iter_mut().enumerate() {
+            let bytes = drained.bytes;
+            outcome = outcome.and(merge.collect(index, input, &offsets, drained));
+            let part = (drained.bytes - bytes) as f64 / input.transport.size() as f64;
+            drained.pressure = drained.pressure.max(part);
+        }
+        if *ending || outcome.is_err() || merge.is_pressed(inputs) {
+            horizon = i64::MAX;
+        }
+        let end = merge.turn(horizon);
+        let mut at = 0;
+        // A table whose columns have no room for the next record.
+        let mut full = None;
+        while at < end {
+            let room =
+                full.take().or_else(|| tables.full()).map_or(Ok(Room::Made), |table| make(table, tables, queue))?;
+            let count = match room {
+                Room::None => {
+                    drained.full = true;
+                    break;
+                }
+                Room::Drop => {
+                    queue.dropped += (end - at) as u64;
+                    end - at
+                }
+                Room::Made => {
+                    let (mut block, of) = merge.block(inputs, at, end, tables.room());
+                    let all = block.len();
+                    let appended = tables.append(&mut block, &of, all, &offsets)?;
+                    full = appended.full;
+                    appended.count
+                }
+            };
+            merge.given(at, count);
+            at += count;
+        }
+        merge.release(at, inputs);
+        outcome
+    }
+
+    // Takes the batches that were gathered, and the buffers: the stream that held them is over.
+    pub(super) fn release(mut self) -> Result<Released> {
+        let mut queue = Queue::new(usize::MAX, super::queue::Overflow::Block);
+        self.end(true);
+        let (mut drained, cuts) = (Drained::default(), self.tables.cuts());
+        self.drain(&mut queue, &mut drained)?;
+        for table in 0..self.plans.len() {
+            queue.batches.extend(self.tables.cut(table)?);
+        }
+        self.end(false);
+        let cuts = self.tables.cuts() - cuts;
+        let Self { inputs, per_cpu, plans, .. } = self;
+        Ok(Released { inputs, per_cpu, plans, queue, drained, cuts })
+    }
+
+    // How long to let events gather: less when they take more than a quarter of a buffer meanwhile.
+    pub(super) fn pace(gather: Duration, most: Duration, pressure: f64) -> Duration {
+        if pressure > 0.25 {
             (gather / 2).max(LEAST_GATHER)
-        } else if bytes < quarter / 4 {
+        } else if pressure < 0.25 / 4.0 {
             (gather * 2).min(most)
         } else {
             gather
@@ -150,28 +255,169 @@ impl Source {
     }
 
     // Whether what is written from now on is left unread.
-    pub(super) fn end(&self, here: bool) {
-        self.ring.end(here);
+    pub(super) fn end(&mut self, here: bool) {
+        self.ending = here;
+        for input in &self.inputs {
+            input.transport.end(here);
+        }
     }
 
     // True when nothing is left and the next event will wake us.
     pub(super) fn acknowledge(&self) -> bool {
-        self.ring.acknowledge_and_recheck()
+        self.merge.as_ref().is_none_or(Merge::is_empty)
+            && self.inputs.iter().all(|input| input.transport.acknowledge_and_recheck())
     }
 
-    // Events and bytes that nobody has read, which are passed: another reader of the ring begins behind them.
+    // Events and bytes that nobody has read, which are passed: another reader of the buffers begins behind them.
     pub(super) fn left(&self) -> (u64, u64) {
-        let window = self.ring.window();
-        let mut cursor = Cursor::new();
-        let mut block = Block::new();
-        let mut events = 0;
-        loop {
-            let stop = scan(window, &mut cursor, &mut block, CAPACITY);
-            events += block.len() as u64;
-            if stop != Stop::Full {
-                self.ring.advance(cursor.at);
-                return (events, cursor.at as u64);
+        let mut left = (0, 0);
+        for input in &self.inputs {
+            let window = input.transport.window();
+            let mut cursor = Cursor::default();
+            let mut block = Block::new();
+            loop {
+                let stop = window.scan(&mut cursor, &mut block, CAPACITY);
+                left.0 += block.len() as u64;
+                if stop != Stop::Full {
+                    break;
+                }
+            }
+            left.1 += cursor.at as u64;
+            input.transport.advance(cursor.at);
+            input.transport.acknowledge(0);
+        }
+        left
+    }
+}
+
+// Room in a table that has none: its batch goes to the queue.
+fn make(table: usize, tables: &mut Tables, queue: &mut Queue) -> Result<Room> {
+    let room = queue.room();
+    if room == Room::Made {
+        let batch = tables.cut(table)?;
+        let too_large = || Error::Layout("a record has more text than a batch can hold".into());
+        queue.batches.push_back(batch.ok_or_else(too_large)?);
+    }
+    Ok(room)
+}
+
+impl Sequences {
+    pub(super) fn see_all(&mut self, block: &Block<'_>, count: usize) {
+        let (at, width) = self.place.number;
+        for record in block.records().take(count) {
+            let payload = record.payload();
+            let key = self.place.of.map_or(Some(0), |(at, width)| number(payload, at, width));
+            if let (Some(key), Some(number)) = (key, number(payload, at, width)) {
+                self.see(key, number);
             }
         }
     }
+}
+
+impl Input {
+    pub(crate) fn new(transport: Transport, way: Way) -> Self {
+        let Way { route, sequence, counts } = way;
+        Self { transport, route, sequence: sequence.map(Sequences::new), counts, lost: 0, times: Vec::new() }
+    }
+
+    fn tell_times(&mut self, plans: &[Arc<Plan>]) {
+        let stamps = self.transport.stamps().then_some(Time::OF_SAMPLE);
+        let time = |plan: &Arc<Plan>| plan.time().map(|(offset, clock)| Time { offset, clock });
+        self.times = plans.iter().map(|plan| stamps.or_else(|| time(plan))).collect();
+    }
+
+    fn lost(&self, over: bool) -> u64 {
+        let counted = || self.transport.lost().ok().flatten().unwrap_or(0).max(self.lost);
+        let gaps = self.sequence.as_ref().map_or(0, |sequence| sequence.lost(over));
+        gaps + if self.counts { counted() } else { 0 }
+    }
+
+    // Whether each of its records tells when it was written.
+    pub(super) fn tells_times(&self, plans: &[Arc<Plan>]) -> bool {
+        let told = |table: usize| self.transport.stamps() || plans[table].time().is_some();
+        match &self.route {
+            Route::Table(table) => told(*table),
+            Route::Tagged(tag) => tag.tables.iter().all(|&(_, table)| told(table)),
+        }
+    }
+
+    // Reads one window: what was there when it began.
+    fn drain(&mut self, tables: &mut Tables, clocks: &History, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
+        let Self { transport, route, sequence, times, lost, .. } = self;
+        let window = transport.window();
+        let mut cursor = Cursor::default();
+        let mut block = Block::new();
+        let every = ACKNOWLEDGE.min(transport.size() / 8);
+        // The last record stays unacknowledged: a producer then sees that nobody waits, and wakes nobody. It does so after
+        // an empty look too. A record that takes much of the buffer is given back.
+        let keep = |last: usize| if last <= every { last } else { 0 };
+        // A table whose columns have no room for the next record.
+        let mut full = None;
+        loop {
+            let room =
+                full.take().or_else(|| tables.full()).map_or(Ok(Room::Made), |table| make(table, tables, queue))?;
+            if room == Room::None {
+                drained.full = true;
+                break;
+            }
+            let before = cursor;
+            let limit = if room == Room::Made { tables.room() } else { CAPACITY };
+            let mut stop = window.scan(&mut cursor, &mut block, limit);
+            let found = block.len();
+            let mut count = found;
+            if room == Room::Drop {
+                queue.dropped += count as u64;
+            } else {
+                let of = route.of(&block, &mut count)?;
+                let offsets = offsets(times, &block, &of, &mut count, clocks);
+                let appended = tables.append(&mut block, &of, count, &offsets)?;
+                (count, full) = (appended.count, appended.full);
+                if count < found {
+                    window.pass_only(&mut cursor, before, &mut block, count);
+                    stop = Stop::Full;
+                }
+            }
+            *lost += cursor.lost_since(before);
+            if let Some(sequence) = sequence {
+                sequence.see_all(&block, count);
+            }
+            let passed = cursor.at - before.at;
+            drained.events += count as u64;
+            drained.bytes += passed as u64;
+            transport.advance(passed);
+            if cursor.at > 0 && transport.unacknowledged() >= every {
+                transport.acknowledge(keep(cursor.last));
+            }
+            match stop {
+                Stop::Full => {}
+                Stop::End => break,
+                Stop::Busy => {
+                    drained.busy = true;
+                    break;
+                }
+                Stop::Corrupt { length, at } => return Err(corrupt(length, at)),
+            }
+        }
+        if cursor.at > 0 {
+            transport.acknowledge(keep(cursor.last));
+        }
+        Ok(())
+    }
+}
+
+// The clocks' offsets to UTC that held for a block; after a jump of a clock, for the first of its records.
+fn offsets(times: &[Option<Time>], block: &Block<'_>, of: &Of, count: &mut usize, clocks: &History) -> Offsets {
+    if let Some(offsets) = clocks.steady() {
+        return offsets;
+    }
+    let at = |row: usize| {
+        let time = times[of.table(row)]?;
+        Some(clocks.at(time.of(block.record(row))?, |offsets| time.clock.offset(offsets)))
+    };
+    let (Some(last), true) = (count.checked_sub(1), block.len() > 0) else { return clocks.latest() };
+    let first = at(0);
+    if first != at(last) {
+        *count = 1;
+    }
+    first.unwrap_or_else(|| clocks.latest())
 }

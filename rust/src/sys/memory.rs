@@ -19,7 +19,7 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    // Pages of a map, left out of a forked child so that it does not keep the map alive.
+    // Pages of a map or of a perf event, left out of a forked child so that it does not keep them alive.
     pub(crate) fn of_map(map: BorrowedFd<'_>, offset: u64, len: usize, writable: bool) -> io::Result<Self> {
         let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a new mapping at an address of the kernel's choice aliases nothing of ours.

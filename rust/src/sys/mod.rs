@@ -4,6 +4,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod clock;
+pub(crate) mod cpu;
 pub(crate) mod memory;
 pub(crate) mod perf_event;
 pub(crate) mod poll;
@@ -51,9 +52,10 @@ fn call_fd(request: Call<'_>) -> io::Result<OwnedFd> {
 #[cfg(test)]
 pub(crate) mod fake {
     use std::cell::RefCell;
+    use std::ffi::CStr;
     use std::io;
 
-    use aya_obj::generated::bpf_attr;
+    use aya_obj::generated::{bpf_attr, perf_event_attr};
 
     use super::Call;
 
@@ -70,6 +72,20 @@ pub(crate) mod fake {
     pub(crate) fn attach_type(attr: &bpf_attr) -> u32 {
         // SAFETY: the union is plain integers, all of them initialised.
         unsafe { attr.link_create.attach_type }
+    }
+
+    // The number that a link is made on: a descriptor or an interface.
+    pub(crate) fn link_target(attr: &bpf_attr) -> u32 {
+        // SAFETY: as in attach_type.
+        unsafe { attr.link_create.__bindgen_anon_2.target_ifindex }
+    }
+
+    pub(crate) fn kprobe(attr: &perf_event_attr) -> (String, u64) {
+        // SAFETY: the unions are plain integers; the pointer is a caller's CStr, which outlives the call.
+        let (function, offset) = unsafe {
+            (CStr::from_ptr(attr.__bindgen_anon_3.kprobe_func as *const _), attr.__bindgen_anon_4.probe_offset)
+        };
+        (function.to_string_lossy().into_owned(), offset)
     }
 
     // Answers every call of this thread until the end of `run`.

@@ -16,17 +16,18 @@ from struct import pack, unpack
 from tests.kernel.calls.running import *
 from tests.kernel.raw_bpf import *
 
+import fastbpf as fb
 from fastbpf.asm import *
 
 
 @contextlib.contextmanager
 def perf_events(kind, config, **options):
-    with contextlib.ExitStack() as stack, RawMap("perf_event_array", 4, 4, 64) as map:
+    with contextlib.ExitStack() as stack, fb.MapSpec("perf_event_array").create() as map:
         fds = []
         for cpu in range(os.cpu_count()):
             fds.append(perf_event(kind, config, cpu=cpu, **options))
             stack.callback(os.close, fds[-1])
-            map.update(pack("<I", cpu), pack("<I", fds[-1]))
+            map[cpu] = fds[-1]
         yield map, fds
 
 

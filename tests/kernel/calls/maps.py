@@ -11,6 +11,7 @@ from struct import pack, unpack
 from tests.kernel.calls.running import *
 from tests.kernel.raw_bpf import *
 
+import fastbpf as fb
 from fastbpf.asm import *
 
 
@@ -138,21 +139,22 @@ def with_members(size, *members):
             pointed = btf.struct(kind.removeprefix("kptr "), 0)
             number = btf.add(2, "", btf.add(18, "kptr", pointed))
         else:
-            number = btf.struct(kind, {"bpf_spin_lock": 4}.get(kind, 16), ("x", u32, 0))
+            number = btf.struct(kind, 16, ("x", u32, 0))
         numbered.append((name, number, offset))
     return btf, u32, btf.struct("value", size, *numbered)
 
 
 @executes("spin_lock", "spin_unlock")
 def locks():
-    with RawMap("array", 4, 16, 1, types=with_members(16, ("lock", "bpf_spin_lock", 0), ("n", "u64", 8))) as map:
+    value = fb.Struct.of("Value", {"lock": fb.spin_lock, "n": fb.u64})
+    with fb.MapSpec("array", value=value, max_entries=1).create() as map:
         found, _ = run(
             TC,
             [stw(fp, -4, 0), call.map_lookup_elem(map, fp - 4), jeq(r0, 0, "out"), mov(r7, r0)],
             [call.spin_lock(r7), ldxdw(r8, r7, 8), add(r8, 3), stxdw(r7, 8, r8), call.spin_unlock(r7), mov(r0, r8)],
             keep(0),
         )
-        assert found[0] == 3 == unpack("<Q", map.lookup(bytes(4))[8:])[0]
+        assert found[0] == 3 == map[0].n
 
 
 @executes("timer_init", "timer_set_callback", "timer_start", "timer_cancel")

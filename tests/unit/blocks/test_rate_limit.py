@@ -64,14 +64,14 @@ def executed(limited, races=True):
 
 
 @pytest.mark.parametrize("rate", [100, 0.001, 1e6, 10**15])
-def test_it_takes_at_most_60_instructions(rate):
-    assert executed(simple(rate=rate, burst=200)) <= 60
+def test_it_takes_few_instructions(rate):
+    assert executed(simple(rate=rate, burst=200)) <= 34
     assert executed(simple(rate=rate, burst=200), races=False) <= 25
 
 
-def test_a_configured_one_takes_more_only_where_cpus_race():
-    assert executed(configured(), races=False) <= 60
-    assert executed(configured()) <= 84
+def test_a_configured_one_takes_at_most_60_too():
+    assert executed(configured(), races=False) <= 51
+    assert executed(configured()) <= 60
 
 
 def test_the_longest_path_is_found():

@@ -143,13 +143,15 @@ struct plain {
     u8 flag; s16 small; const volatile port_t port; u32 n; s64 big; char comm[16]; u32 words[5]; enum colour colour;
     void *pointer; struct inner inner; _Bool yes; double real; u8 mac[6];
 };
-struct bits { u32 a : 3; u32 b : 29; };
+struct bits { u32 a : 3; s32 b : 29; };
 struct anonymous { u32 a; union { u32 b; u16 c; }; };
+struct nested { u8 a; struct { struct inner x, y[3]; } deep; struct inner rows[2][2]; struct { u16 beside; }; };
 #define MAP(kind) struct { __uint(type, HASH); __type(key, u32); __type(value, struct kind); __uint(max_entries, 1); }
 MAP(plain) plain_map SEC(".maps");
 MAP(packed) packed_map SEC(".maps");
 MAP(bits) bits_map SEC(".maps");
 MAP(anonymous) anonymous_map SEC(".maps");
+MAP(nested) nested_map SEC(".maps");
 #define AT(member) __builtin_offsetof(struct plain, member)
 const volatile u32 places[] = {
     AT(flag), AT(small), AT(port), AT(n), AT(big), AT(comm), AT(words), AT(colour), AT(pointer), AT(inner), AT(yes),
@@ -158,7 +160,7 @@ const volatile u32 places[] = {
 SEC("xdp") int use(void *ctx) {
     u32 key = 0;
     return !!lookup(&plain_map, &key) + !!lookup(&packed_map, &key) + !!lookup(&bits_map, &key)
-        + !!lookup(&anonymous_map, &key) + places[1];
+        + !!lookup(&anonymous_map, &key) + !!lookup(&nested_map, &key) + places[1];
 }
 """
 
@@ -169,16 +171,25 @@ def test_structs_are_laid_out_as_clang_does(tmp_path):
     places = struct.unpack("14I", maps[".rodata"].content)
     assert [plain.offset(name) for name in plain.fields] + [plain.size] == list(places)
     assert plain.__name__ == "plain"
-    assert [kind.code for kind in plain.fields.values()] == (
-        ["u8", "i16", "u16", "u32", "i64", "char[16]", "u32[5]", "u32", "u64", "bytes[8]", "bool", "bytes[8]", "u8[6]"]
-    )
+    assert [kind.code for kind in plain.fields.values()] == [
+        *("u8", "i16", "u16", "u32", "i64", "char[16]", "u32[5]", "enum u32{RED=0,GREEN=1}", "u64"),
+        *("struct 8{a@0=u8;b@4=u32}", "bool", "f64", "u8[6]"),
+    ]
     packed = maps["packed_map"].value
     assert (packed.size, packed.offset("b"), packed.offset("c")) == (7, 1, 5)
     assert packed.unpack(packed(a=1, b=2, c=3).pack()) == packed(a=1, b=2, c=3)
     assert packed(a=1, b=2, c=3).pack() == struct.pack("=BIH", 1, 2, 3)
-    # Half a byte is no field.
-    assert maps["bits_map"].value == fb.raw[4]
-    assert maps["anonymous_map"].value == fb.raw[8]
+    bits = maps["bits_map"].value
+    assert bits(a=5, b=-3).pack() == struct.pack("=I", 5 | (-3 & (1 << 29) - 1) << 3)
+    # Nothing tells which member of a union is meant.
+    assert maps["anonymous_map"].value.columns() == [("a", 0, "u32"), ("union_4", 4, "bytes[4]")]
+    nested = maps["nested_map"].value
+    # One struct of C is one Struct, wherever it is.
+    assert nested.fields["rows"].element.struct is plain.fields["inner"].struct
+    value = nested.unpack(struct.pack("=I 8I 8I HH", 1, *range(8), *range(100, 108), 7, 0))
+    assert (value.deep.x.b, [one.b for one in value.deep.y]) == (1, [3, 5, 7])
+    assert [one.b for one in value.rows] == [101, 103, 105, 107]
+    assert (nested.size, value.beside) == (72, 7)
 
 
 def test_maps_of_the_old_form_are_there_too(tmp_path):

@@ -7,12 +7,13 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{
-    bpf_attach_type, bpf_attr, bpf_attr__bindgen_ty_2__bindgen_ty_1 as ElementValue, bpf_cmd, bpf_map_info,
+    bpf_attr, bpf_attr__bindgen_ty_2__bindgen_ty_1 as ElementValue,
+    bpf_attr__bindgen_ty_14__bindgen_ty_2 as LinkTarget, bpf_cmd, bpf_map_info,
 };
 
 use super::{Call, call, call_fd};
 
-pub(crate) use aya_obj::generated::bpf_map_type as MapType;
+pub(crate) use aya_obj::generated::{bpf_attach_type as AttachType, bpf_map_type as MapType};
 
 pub(crate) const RINGBUF_OVERWRITE: u32 = 1 << 19; // BPF_F_RB_OVERWRITE, include/uapi/linux/bpf.h of 6.19
 
@@ -172,12 +173,21 @@ pub(crate) fn btf_load(types: &[u8]) -> io::Result<OwnedFd> {
 
 // A link that lives with its descriptor. EINVAL where the kernel has no link for perf events (before 5.15).
 pub(crate) fn link_create_perf_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    link_create(program, LinkTarget { target_fd: fd(event) }, AttachType::BPF_PERF_EVENT)
+}
+
+// The interface of that number in the network namespace of this thread. EINVAL where the kernel has no such links.
+pub(crate) fn link_create_interface(program: BorrowedFd<'_>, index: u32, place: AttachType) -> io::Result<OwnedFd> {
+    link_create(program, LinkTarget { target_ifindex: index }, place)
+}
+
+fn link_create(program: BorrowedFd<'_>, target: LinkTarget, place: AttachType) -> io::Result<OwnedFd> {
     let mut attr = attr();
     // SAFETY: as in map_create.
     let a = unsafe { &mut attr.link_create };
     a.__bindgen_anon_1.prog_fd = fd(program);
-    a.__bindgen_anon_2.target_fd = fd(event);
-    a.attach_type = bpf_attach_type::BPF_PERF_EVENT as u32;
+    a.__bindgen_anon_2 = target;
+    a.attach_type = place as u32;
     call_fd(Call::Bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr))
 }
 

@@ -1,0 +1,397 @@
+"""Streams, iterated, or read for a time or a number of rows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+import weakref
+from collections import deque
+from contextlib import ExitStack, suppress
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from fastbpf.errors import StreamError
+from fastbpf.stream.checks import Manner, check_bounds, manner
+from fastbpf.stream.stats import Stats
+from fastbpf.stream.taken import Taken
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from typing import Self
+
+    import pyarrow as pa
+
+    from fastbpf import _native
+    from fastbpf.record import Struct
+
+__all__ = ["Stream"]
+
+
+class Stream:
+    """An endless source of `pyarrow.RecordBatch`es. Iterate it, `read` a table, or `take` a bounded Arrow stream.
+
+    `RingBuffer`, `PerfBuffer` and `trace` make streams; `Stream([first, second])` makes one of several, which are its
+    own from then on: records of one layout become one table. Where a stream carries several types of record, each batch
+    is of one of them, whose name stands in its schema's metadata as `fastbpf.record`.
+
+    `ended` is true once a reader has come to the end: everything that happened before `stop` was given. Closing is safe
+    from another thread: a reader that waits gets `StreamError` at once. `async for` reads without a thread of its own.
+
+    Args:
+        streams: those whose buffers are read, and whose programs are detached when this is closed.
+        ordered: as for `RingBuffer`, and the following too.
+        look_back: seconds.
+        max_rows: rows.
+        max_latency: seconds.
+        background: whether a thread of fastbpf's reads.
+        overflow: "block", "drop_newest" or "drop_oldest".
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[Stream],
+        *,
+        ordered: bool = False,
+        look_back: float = 0.01,
+        max_rows: int = 65_536,
+        max_latency: float = 0.001,
+        background: bool = True,
+        overflow: str = "block",
+    ) -> None:
+        from fastbpf import _native
+
+        parts = list(streams)
+        for one in parts:
+            if not isinstance(one, Stream):
+                raise TypeError(f"a stream is made of streams, such as RingBuffer(map, Open), not of {one!r}")
+        if not parts or len({id(one) for one in parts}) < len(parts):
+            raise ValueError("give one or more streams, each once")
+        how = manner(
+            max_rows=max_rows,
+            max_latency=max_latency,
+            background=background,
+            overflow=overflow,
+            ordered=ordered,
+            look_back=look_back,
+        )
+        # Records of one layout become one table, as in the native module.
+        types: dict[tuple[object, ...], type[Struct]] = {}
+        for one in parts:
+            for kind in one._types:
+                types.setdefault((kind.size, *kind.columns()), kind)
+        native = _native.Stream.combined([one._native for one in parts], how)
+        self._open(native, list(types.values()), how, parts)
+        for one in parts:
+            one._become_part()
+
+    def _open(
+        self, native: _native.Stream, types: list[type[Struct]], how: Manner, parts: list[Stream] | None = None
+    ) -> None:
+        self._native = native
+        self._types = types
+        self._max_rows = how.max_rows
+        # Streams that this one was made of: their programs are its own.
+        self._parts = parts or []
+        # Batches that an interrupted read had taken: they come first again.
+        self._returned: deque[_native.RecordBatch] = deque()
+        self._closed = False
+        self._background = how.background
+        # Held while this is stopped or closed, so that nobody sees it half done; never while a reader waits.
+        self._lock = RLock()
+        # A descriptor whose readiness ends the stream: a traced command's.
+        self._until: int | None = None
+        # Whether a task waits for the next batch.
+        self._awaited = False
+        self.ended = False
+        _streams.add(self)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of every batch.
+
+        Raises:
+            StreamError: the stream carries several types of record, see `schemas`.
+        """
+        import pyarrow as pa
+
+        return pa.schema(self)
+
+    @property
+    def schemas(self) -> dict[str, pa.Schema]:
+        """The Arrow schema of each type of record, by the names of their `Struct`s."""
+        import pyarrow as pa
+
+        found = zip(self._types, self._native.schemas(), strict=True)
+        return {kind.__name__: pa.schema(_Schema(capsule)) for kind, capsule in found}
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def stats(self) -> Stats:
+        """Where the events went so far; final after `close`."""
+        with self._lock:
+            counts = self._native.statistics()
+            lost, missed = self._lost(), self._missed()
+        untold, lateness = counts.pop("lost"), counts.pop("lateness") / 1e9
+        if lost is not None:
+            lost += untold
+        queued = counts["received"] - counts["delivered"] - counts["dropped"]
+        return Stats(**counts, queued=queued, lost=lost, missed=missed, lateness=lateness)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        batch = self.next_batch()
+        if batch is None:
+            raise StopIteration
+        return self._accounted(batch)
+
+    def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
+        return self
+
+    async def __anext__(self) -> pa.RecordBatch:
+        batch = await self._awaited_batch()
+        if batch is None:
+            raise StopAsyncIteration
+        return self._accounted(batch)
+
+    def next_batch(
+        self, timeout: float | None = None, *, least: int = 1, most: int = sys.maxsize
+    ) -> _native.RecordBatch | None:
+        """The next batch in the native form, which needs no pyarrow; None after `timeout` seconds, or at the end.
+
+        `ended` tells which of the two. `least` rows are waited for (or a full batch), not more than `most` are given.
+        """
+        if self._returned:
+            batch = self._returned.popleft()
+            if len(batch) > most:
+                self._returned.appendleft(batch.slice(most, len(batch)))
+                batch = batch.slice(0, most)
+            return batch
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            found, why = self._native.next(left, least, most, self._until)
+            if found is not None:
+                return found
+            if why != "until":
+                self.ended = why == "end"
+                return None
+            self.stop()
+
+    # A task that is cancelled while it waits has taken nothing.
+    async def _awaited_batch(self) -> _native.RecordBatch | None:
+        if self._returned:
+            return self._returned.popleft()
+        if self._awaited:
+            raise StreamError("another task waits for this stream's next batch; let one task read, and pass batches on")
+        if not self._background:
+            raise StreamError("a stream with background=False is read by whoever asks; make it with background=True")
+        self._awaited = True
+        try:
+            while True:
+                batch, why = self._native.poll(1, sys.maxsize)
+                if batch is not None:
+                    return batch
+                if why == "end":
+                    self.ended = True
+                    return None
+                if await _readable(self._native.fileno(), self._until):
+                    self.stop()
+        finally:
+            self._awaited = False
+
+    def read(self, *, seconds: float | None = None, rows: int | None = None) -> pa.Table:
+        """What happens in the next `seconds`, or the next `rows` events, whichever comes first, as one table.
+
+        Fewer when the stream ends. What an interrupted read had taken is not lost: the next one begins with it.
+
+        Raises:
+            StreamError: the stream carries several types of record: `read_all` gives a table of each.
+        """
+        import pyarrow as pa
+
+        schema = self.schema
+        batches = self._gather(seconds, rows)
+        told = {**(schema.metadata or {}), **self._accounting()}
+        return pa.Table.from_batches([pa.record_batch(batch) for batch in batches], schema.with_metadata(told))
+
+    def read_all(self, *, seconds: float | None = None, rows: int | None = None) -> dict[str, pa.Table]:
+        """The same as `read`, as a table of each type of record, by the names of their `Struct`s."""
+        import pyarrow as pa
+
+        batches = self._gather(seconds, rows)
+        tables = {}
+        for number, (name, schema) in enumerate(self.schemas.items()):
+            own = [pa.record_batch(batch) for batch in batches if batch.table == number]
+            told = {**(schema.metadata or {}), **self._accounting()}
+            tables[name] = pa.Table.from_batches(own, schema.with_metadata(told))
+        return tables
+
+    def take(self, *, seconds: float | None = None, rows: int | None = None) -> Taken:
+        """The same as `read`, as an Arrow stream that is read once, while it happens, for polars, duckdb or pandas.
+
+        The time begins with the first read.
+        """
+        check_bounds(seconds, rows)
+        self.__arrow_c_schema__()
+        return Taken(self, seconds, rows)
+
+    def _gather(self, seconds: float | None, rows: int | None) -> list[_native.RecordBatch]:
+        check_bounds(seconds, rows)
+        batches: list[_native.RecordBatch] = []
+        try:
+            batches.extend(self._bounded(seconds, rows))
+        except BaseException:
+            self._returned.extendleft(reversed(batches))
+            raise
+        return batches
+
+    # What is known of all events so far, which only grows: with each batch, for whoever keeps batches only.
+    def _accounting(self) -> dict[bytes, bytes]:
+        stats = self.stats
+        told = {name: getattr(stats, name) for name in ("received", "delivered", "lost", "missed", "dropped")}
+        return {f"fastbpf.{name}".encode(): str(value).encode() for name, value in told.items() if value is not None}
+
+    def _accounted(self, batch: _native.RecordBatch) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        made = pa.record_batch(batch)
+        return made.replace_schema_metadata({**(made.schema.metadata or {}), **self._accounting()})
+
+    def _bounded(self, seconds: float | None, rows: int | None) -> Iterator[_native.RecordBatch]:
+        deadline = None if seconds is None else time.monotonic() + seconds
+        left = sys.maxsize if rows is None else rows
+        timeout: float | None = None
+        try:
+            while left > 0:
+                if deadline is not None and timeout != 0.0:
+                    timeout = max(0.0, deadline - time.monotonic())
+                    if timeout == 0.0:
+                        # What happened by now is read to its end; events go on happening, and do not belong to it.
+                        self._native.hold(True)
+                batch = self.next_batch(timeout, least=min(left, self._max_rows), most=left)
+                if batch is None:
+                    return
+                left -= len(batch)
+                yield batch
+        finally:
+            self._native.hold(False)
+
+    def stop(self) -> None:
+        """Ends the input: programs of this stream are detached. What happened before can still be read, to the end."""
+        with self._lock:
+            self._detach()
+            self._native.stop()
+
+    def close(self) -> None:
+        """Ends the stream: detaches, counts what was not read, frees the buffers. A second time does nothing.
+
+        After an interruption it does what was left.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                self._detach()
+            finally:
+                try:
+                    self._native.close()
+                finally:
+                    self._settle()
+            self._closed = True
+
+    def __arrow_c_schema__(self) -> object:
+        if len(self._types) > 1:
+            names = ", ".join(kind.__name__ for kind in self._types)
+            raise StreamError(
+                f"this stream carries several types of record ({names}), and a table has one: iterate it, or read_all()"
+            )
+        return self._native.schemas()[0]
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        raise TypeError(
+            "this stream has no end; take(seconds=5) or take(rows=1000) of it is an Arrow stream that has one"
+        )
+
+    # What a stream with programs of its own knows and does besides.
+
+    # None where the program's count is not known. Gaps in sequence numbers come on top.
+    def _lost(self) -> int | None:
+        counts = [one._lost() for one in self._parts]
+        return sum(count for count in counts if count is not None) if None not in counts else None
+
+    def _missed(self) -> int | None:
+        counts = [one._missed() for one in self._parts]
+        return sum(count for count in counts if count is not None) if counts and None not in counts else None
+
+    def _detach(self) -> None:
+        for one in self._parts:
+            one._detach()
+
+    def _settle(self) -> None:
+        with ExitStack() as stack:
+            for one in self._parts:
+                stack.callback(one._settle)
+
+    def _become_part(self) -> None:
+        self._closed = True
+
+    def _forget(self) -> None:
+        # In a forked child, which has nothing to close: lets go of what would keep the parent's programs attached. A
+        # thread that is not there any more may have held the lock.
+        self._lock = RLock()
+        self._closed = True
+
+
+class _Schema:
+    def __init__(self, capsule: object) -> None:
+        self._capsule = capsule
+
+    def __arrow_c_schema__(self) -> object:
+        return self._capsule
+
+
+# True when the second descriptor is readable.
+async def _readable(fd: int, until: int | None) -> bool:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[bool] = loop.create_future()
+
+    def tell(ended: bool) -> None:  # noqa: FBT001  # add_reader gives it
+        if not ready.done():
+            ready.set_result(ended)
+
+    loop.add_reader(fd, tell, False)
+    try:
+        if until is not None:
+            loop.add_reader(until, tell, True)
+        return await ready
+    finally:
+        loop.remove_reader(fd)
+        if until is not None:
+            loop.remove_reader(until)
+
+
+_streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    for stream in list(_streams):
+        # Whatever is wrong with one, the others are let go too.
+        with suppress(Exception):
+            stream._forget()
+
+
+os.register_at_fork(after_in_child=_in_child)

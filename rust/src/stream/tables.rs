@@ -1,0 +1,210 @@
+//! The columns of a stream: one set for each type of record that it carries.
+
+use std::sync::Arc;
+
+use super::queue::Batch;
+use crate::error::{Error, Result};
+use crate::record::block::{Block, CAPACITY};
+use crate::record::columns::Columns;
+use crate::record::plan::Plan;
+use crate::sys::clock::Offsets;
+
+pub(crate) struct Tables {
+    tables: Vec<Columns>,
+    max_rows: usize,
+}
+
+// Which table a record belongs to.
+#[derive(Clone)]
+pub(crate) enum Route {
+    Table(usize),
+    Tagged(Tag),
+}
+
+// A number in each record that says of which type it is.
+#[derive(Clone)]
+pub(crate) struct Tag {
+    pub(crate) name: String,
+    pub(crate) offset: usize,
+    pub(crate) width: usize,
+    // By the number: (number, table).
+    pub(crate) tables: Vec<(u64, usize)>,
+}
+
+// The tables of a block's records.
+pub(super) enum Of {
+    One(usize),
+    Each([u8; CAPACITY]),
+}
+
+pub(super) struct Appended {
+    pub(super) count: usize,
+    // The table that had no room for the next record.
+    pub(super) full: Option<usize>,
+}
+
+impl Of {
+    pub(super) fn table(&self, row: usize) -> usize {
+        match self {
+            Self::One(table) => *table,
+            Self::Each(each) => usize::from(each[row]),
+        }
+    }
+}
+
+impl Route {
+    // The same with other numbers for the tables.
+    pub(super) fn renumber(&mut self, tables: &[usize]) {
+        match self {
+            Self::Table(table) => *table = tables[*table],
+            Self::Tagged(tag) => tag.tables.iter_mut().for_each(|(_, table)| *table = tables[*table]),
+        }
+    }
+
+    // A tag that is none of those known makes an error, behind the records before it: `limit` is then where it stands.
+    pub(super) fn of(&self, block: &Block<'_>, limit: &mut usize) -> Result<Of> {
+        let tag = match self {
+            Self::Table(table) => return Ok(Of::One(*table)),
+            Self::Tagged(tag) => tag,
+        };
+        let mut each = [0; CAPACITY];
+        for (i, record) in block.records().enumerate() {
+            match tag.of(record.payload()) {
+                Ok(table) => each[i] = table as u8,
+                Err(_) if i > 0 => {
+                    *limit = i;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Of::Each(each))
+    }
+}
+
+impl Tag {
+    fn of(&self, payload: &[u8]) -> Result<usize> {
+        let Self { name, offset, width, tables } = self;
+        let short = || Error::Layout(format!("a record of {} bytes has no field {name:?}", payload.len()));
+        let number = number(payload, *offset, *width).ok_or_else(short)?;
+        if let Ok(at) = tables.binary_search_by_key(&number, |&(number, _)| number) {
+            return Ok(tables[at].1);
+        }
+        let known: Vec<String> = tables.iter().map(|(number, _)| number.to_string()).collect();
+        Err(Error::Layout(format!(
+            "a record has {name} {number}, and its type is not declared; declared are {}",
+            known.join(", ")
+        )))
+    }
+}
+
+// A native unsigned number of 1, 2, 4 or 8 bytes.
+pub(super) fn number(payload: &[u8], offset: usize, width: usize) -> Option<u64> {
+    let bytes = payload.get(offset..offset + width)?;
+    Some(match *bytes {
+        [byte] => u64::from(byte),
+        [a, b] => u64::from(u16::from_ne_bytes([a, b])),
+        [a, b, c, d] => u64::from(u32::from_ne_bytes([a, b, c, d])),
+        _ => u64::from_ne_bytes(bytes.try_into().ok()?),
+    })
+}
+
+impl Tables {
+    // `record` is how long a record may be.
+    pub(crate) fn new(plans: Vec<Arc<Plan>>, max_rows: usize, record: usize) -> Self {
+        let tables = plans.into_iter().map(|plan| Columns::new(plan, max_rows, record)).collect();
+        Self { tables, max_rows }
+    }
+
+    // What the stream's batches may take of memory, each.
+    pub(super) fn slab_size(&self) -> usize {
+        self.tables.iter().map(Columns::slab_size).sum()
+    }
+
+    // Rows of the open batches.
+    pub(super) fn gathered(&self) -> usize {
+        self.tables.iter().map(Columns::len).sum()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.tables.iter().any(|columns| columns.len() >= self.max_rows)
+    }
+
+    pub(crate) fn cuts(&self) -> u64 {
+        self.tables.iter().map(Columns::cuts).sum()
+    }
+
+    // Records of any type that there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.tables.iter().map(|columns| self.room_of(columns)).min().unwrap_or(0)
+    }
+
+    fn room_of(&self, columns: &Columns) -> usize {
+        columns.room().min(self.max_rows.saturating_sub(columns.len()))
+    }
+
+    // The table that has no room.
+    pub(super) fn full(&self) -> Option<usize> {
+        self.tables.iter().position(|columns| self.room_of(columns) == 0)
+    }
+
+    // The table that has most to give.
+    pub(super) fn fullest(&self) -> usize {
+        (0..self.tables.len()).max_by_key(|&table| self.tables[table].len()).unwrap_or(0)
+    }
+
+    // The open batch of a table, None when it has no rows.
+    pub(crate) fn cut(&mut self, table: usize) -> Result<Option<Batch>> {
+        Ok(self.tables[table].cut()?.map(|rows| Batch { table, rows }))
+    }
+
+    // Writes the first `limit` records of a block, or those of them that there is room for.
+    pub(super) fn append(
+        &mut self,
+        block: &mut Block<'_>,
+        of: &Of,
+        limit: usize,
+        clocks: &Offsets,
+    ) -> Result<Appended> {
+        if limit < block.len() {
+            block.truncate(limit);
+        }
+        let each = match of {
+            Of::One(table) => {
+                let count = self.tables[*table].append(block, clocks)?;
+                let full = (count < block.len()).then_some(*table);
+                return Ok(Appended { count, full });
+            }
+            Of::Each(each) => each,
+        };
+        let mut appended = Appended { count: block.len(), full: None };
+        for table in 0..self.tables.len() {
+            let rows: Vec<usize> = (0..appended.count).filter(|&i| usize::from(each[i]) == table).collect();
+            let fits = match self.tables[table].fitting(&part(block, &rows)) {
+                Ok(fits) => fits,
+                // Those in front of the bad one are good.
+                Err(_) if rows[0] > 0 => {
+                    (appended.count, appended.full) = (rows[0], None);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if fits < rows.len() {
+                appended = Appended { count: rows[fits], full: Some(table) };
+            }
+        }
+        for (table, columns) in self.tables.iter_mut().enumerate() {
+            let rows: Vec<usize> = (0..appended.count).filter(|&i| usize::from(each[i]) == table).collect();
+            columns.append(&part(block, &rows), clocks)?;
+        }
+        Ok(appended)
+    }
+}
+
+fn part<'a>(block: &Block<'a>, rows: &[usize]) -> Block<'a> {
+    let mut part = Block::new();
+    for &row in rows {
+        part.push(block.record(row));
+    }
+    part
+}
