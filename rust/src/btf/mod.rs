@@ -77,12 +77,21 @@ impl Btf {
         Some(btf)
     }
 
-    // Variables are static, global or extern.
-    pub(crate) fn has_known_linkages(&self) -> bool {
-        self.types
-            .iter()
-            .filter(|&&at| self.is(at, VAR))
-            .all(|&at| self.word(at + 12).is_some_and(|linkage| linkage < 3))
+    // Whether all names are among the strings, and variables static, global or extern.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.types.iter().all(|&at| self.is_whole_at(at).is_some())
+    }
+
+    fn is_whole_at(&self, at: usize) -> Option<()> {
+        self.name(at)?;
+        let (kind, count) = self.kind(at)?;
+        let width = match kind {
+            STRUCT | UNION | ENUM64 => 12,
+            ENUM | FUNC_PROTO => 8,
+            VAR => return (self.word(at + 12)? < 3).then_some(()),
+            _ => return Some(()),
+        };
+        (0..count).try_for_each(|one| self.name(at + 12 + width * one).map(drop))
     }
 
     fn word(&self, at: usize) -> Option<u32> {

@@ -4,6 +4,7 @@
 //! is read from the section's name elsewhere, so each program section goes by a name from that list here. It also makes
 //! enums of numbers that it does not look at: they are looked at here.
 
+use super::check::check;
 use crate::btf::Btf;
 use crate::error::{Error, Result};
 
@@ -40,8 +41,9 @@ impl Elf {
     pub(super) fn read(data: &[u8]) -> Result<(Self, Vec<u8>)> {
         refuse_what_is_not_ours(data)?;
         let mut elf = Self { data: data.to_vec(), names: Vec::new() };
-        let damaged = || Error::Object("the ELF file is damaged: its sections are not where it says".into());
+        let damaged = || Error::Object("the ELF file is damaged: what it says of its sections does not hold".into());
         elf.rename().ok_or_else(damaged)?;
+        check(&elf.data).ok_or_else(damaged)?;
         let data = std::mem::take(&mut elf.data);
         Ok((elf, data))
     }
@@ -79,7 +81,7 @@ impl Elf {
         }
         let at = |name: &str| names.iter().position(|found| found == name).map(|index| sections[index]);
         if let Some(types) = at(".BTF") {
-            Btf::parse(self.content(types)?.to_vec()).filter(Btf::has_known_linkages)?;
+            Btf::parse(self.content(types)?.to_vec()).filter(Btf::is_whole)?;
         }
         if let (Some(types), Some(more)) = (at(".BTF"), at(".BTF.ext")) {
             self.rename_in_types(types, more, &names, &programs)?;
@@ -110,7 +112,7 @@ impl Elf {
         // only in a longer header). A part is the size of its records, and for each section its name, how many records
         // there are, and these.
         let header = self.word(more.offset + 4)? as usize;
-        for part in [8, 16, 24].into_iter().filter(|part| part + 8 <= header) {
+        for (part, least) in [(8, 8), (16, 16), (24, 16)].into_iter().filter(|(part, _)| part + 8 <= header) {
             let [offset, length] = [0, 4].map(|at| Some(self.word(more.offset + part + at)? as usize));
             let mut at = more.offset.checked_add(header)?.checked_add(offset?)?;
             let end = at.checked_add(length?)?;
@@ -118,6 +120,9 @@ impl Elf {
                 continue;
             }
             let record = self.word(at)? as usize;
+            if record < least || end > more.offset + more.size {
+                return None;
+            }
             at += 4;
             while at < end {
                 let name = text(&strings, self.word(at)? as usize)?;
@@ -125,6 +130,9 @@ impl Elf {
                     self.put(at, *place)?;
                 }
                 at = at.checked_add(8)?.checked_add(record.checked_mul(self.word(at + 4)? as usize)?)?;
+            }
+            if at != end {
+                return None;
             }
         }
         Some(())

@@ -1,5 +1,6 @@
 //! ELF objects: programs, maps and types that a compiler wrote. What knows the format is aya-obj.
 
+mod check;
 mod elf;
 mod load;
 

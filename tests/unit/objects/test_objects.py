@@ -247,7 +247,7 @@ def test_what_is_no_object_is_refused(tmp_path, path):
         fb.Object(b"")
     with pytest.raises(fb.ObjectError, match="ends within its first header"):
         fb.Object(path.read_bytes()[:40])
-    with pytest.raises(fb.ObjectError, match="its sections are not where it says"):
+    with pytest.raises(fb.ObjectError, match="what it says of its sections does not hold"):
         fb.Object(path.read_bytes()[:-100])
     with pytest.raises(FileNotFoundError):
         fb.Object.open(tmp_path / "nowhere.o")
@@ -305,6 +305,46 @@ def test_what_cannot_be_loaded_is_named_before_the_kernel_is_asked(tmp_path):
         whole.load()
     with pytest.raises(fb.ObjectError, match="loads no freplace programs, such as 'other'"):
         whole.programs["other"].load()
+
+
+def sections(raw):
+    """Where each section's header is, and where its content."""
+    (start,), (count, names) = struct.unpack_from("=Q", raw, 40), struct.unpack_from("=HH", raw, 60)
+    headers = range(start, start + 64 * count, 64)
+    (table,) = struct.unpack_from("=Q", raw, headers[names] + 24)
+    found = {}
+    for at in headers:
+        place = table + struct.unpack_from("=I", raw, at)[0]
+        found[raw[place : raw.index(0, place)].decode()] = at, struct.unpack_from("=Q", raw, at + 24)[0]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("section", "place", "damage"),
+    [
+        (".symtab", 16, struct.pack("=Q", 1 << 40)),  # the first symbol's size
+        (".symtab", 8, struct.pack("=Q", (1 << 64) - 8)),  # its place
+        (".BTF", 24, struct.pack("=I", 1 << 30)),  # the first type's name
+        (".BTF.ext", 32, struct.pack("=I", 0)),  # the size of what is said of a function
+        (".BTF.ext", 40, struct.pack("=I", 1 << 20)),  # of how many
+        (".reltc", 0, struct.pack("=Q", 8)),  # the second half of an instruction
+        (".reltc", 0, struct.pack("=Q", 1 << 40)),  # no instruction
+        (".reltc", 12, struct.pack("=I", 1 << 20)),  # no symbol
+        ("tc", None, struct.pack("=Q", 8)),  # the section's address
+    ],
+)
+def test_numbers_that_lead_nowhere_are_refused_in_one_line(path, capfd, section, place, damage):
+    raw = bytearray(path.read_bytes())
+    header, content = sections(raw)[section]
+    if section == ".symtab":
+        symbols = range(content, content + struct.unpack_from("=Q", raw, header + 32)[0], 24)
+        content = next(one for one in symbols if 0 < struct.unpack_from("=H", raw, one + 6)[0] < 0xFF00)
+    at = header + 16 if place is None else content + place
+    assert raw[at : at + len(damage)] != damage
+    raw[at : at + len(damage)] = damage
+    with pytest.raises(fb.ObjectError, match="the ELF file is damaged: what it says of its sections does not hold"):
+        fb.Object(bytes(raw))
+    assert capfd.readouterr() == ("", "")
 
 
 @settings(max_examples=150, deadline=None)
