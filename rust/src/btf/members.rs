@@ -26,7 +26,7 @@ impl Btf {
     pub(crate) fn has_member(&self, name: &str, path: &[&str]) -> bool {
         (1..)
             .zip(&self.types)
-            .any(|(id, &at)| self.is(at, STRUCT) && self.name(at) == Some(name.as_bytes()) && self.has_path(id, path))
+            .any(|(id, &at)| self.is_named(at, name) && self.is(at, STRUCT) && self.has_path(id, path))
     }
 
     fn has_path(&self, id: u32, path: &[&str]) -> bool {
