@@ -9,6 +9,7 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod maps;
+mod object;
 #[expect(unsafe_code, reason = "memory shared with the kernel")]
 mod perf;
 mod python;
