@@ -1,8 +1,9 @@
 """The program of a trace: filters first, then one record with the columns, then the buffer.
 
-A record of fixed size is written where it will be read, in the ring. One that carries text is put together in a per-CPU
-scratch area first, since only then is it known how long it is: the kernel never runs a program twice at a time on one
-CPU (`bpf_prog_active` for tracepoints, `prog->active` for raw ones). It has a fixed part and a tail; a text's place in
+A record of fixed size is written where it will be read, in the ring; for perf buffers, into which the kernel copies, on
+the stack if it is small. One that carries text is put together in a per-CPU scratch area first, since only then is it
+known how long it is: the kernel never runs a program twice at a time on one CPU (`bpf_prog_active` for tracepoints,
+`prog->active` for raw ones). It has a fixed part and a tail; a text's place in
 the fixed part is `length << 16 | offset`, the kernel's `__data_loc` form, 0 for null.
 """
 
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 from fastbpf import probes
 from fastbpf.asm import *
 from fastbpf.errors import LayoutError, ProbeError
-from fastbpf.maps import MMAPABLE, MapSpec
-from fastbpf.record import Struct, raw, u64
+from fastbpf.maps import MapSpec
+from fastbpf.record import Struct, raw
 from fastbpf.tracing import columns, where
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fastbpf.record import FieldType
     from fastbpf.tracing.columns import Column, Origin
     from fastbpf.tracing.follow import Followed
+    from fastbpf.tracing.transport import Transport
 
 __all__ = ["Filters", "Plan", "compile_trace"]
 
@@ -36,6 +38,10 @@ _SCRATCH: Final = 32 << 10
 _LIST: Final = 1024
 # Arrays up to this size are copied word by word, larger ones by a helper.
 _WORDS: Final = 64
+
+# A program's stack, and what the steps that write a record put aside there at most: what three helpers gave, registers.
+_STACK: Final = 512
+_STEPS: Final = 3 * 8 + 288
 
 # Where the kernel keeps a syscall's registers (asm/ptrace.h and asm/syscall.h of each architecture): the bytes of
 # pt_regs to read, the arguments from there on, and the number with how many bytes that has.
@@ -57,21 +63,19 @@ class Filters:
 
 @dataclass(frozen=True)
 class Plan:
-    """A trace's program, the record it writes, and the map whose entry 0 counts what found no room."""
+    """A trace's program, and the record it writes."""
 
     code: Code
     record: type[Struct]
-    ring: MapSpec
-    counters: MapSpec
 
 
-def compile_trace(probe: probes.Probe, chosen: list[Column], filters: Filters, *, buffer: int, text: int) -> Plan:
-    """The program that writes the chosen columns of each wanted event into a ring buffer of `buffer` bytes."""
+def compile_trace(
+    probe: probes.Probe, chosen: list[Column], filters: Filters, transport: Transport, *, text: int
+) -> Plan:
+    """The program that sends the chosen columns of each wanted event."""
     layout = Struct.of("Record", {column.name: column.type for column in chosen})
-    ring = MapSpec("ringbuf", max_entries=buffer, name="events")
-    counters = MapSpec("array", value=u64, max_entries=1, name="counters", flags=MMAPABLE)
-    writer = _Writer(probe, chosen, filters, layout, text, ring, counters)
-    return Plan(assemble(*writer.program()), layout, ring, counters)
+    writer = _Writer(probe, chosen, filters, layout, text, transport)
+    return Plan(assemble(*writer.program()), layout)
 
 
 class _Writer:
@@ -83,16 +87,14 @@ class _Writer:
         filters: Filters,
         layout: type[Struct],
         text: int,
-        ring: MapSpec,
-        counters: MapSpec,
+        transport: Transport,
     ) -> None:
         self.probe = probe
         self.chosen = chosen
         self.filters = filters
         self.layout = layout
         self.text = text
-        self.ring = ring
-        self.counters = counters
+        self.transport = transport
         self.asked = sorted(filters.where.names) if filters.where else []
         tails = {column.key: self._most(column.type) for column in chosen if self._in_tail(column.type)}
         for key in self.asked:
@@ -120,12 +122,13 @@ class _Writer:
         yield mov(r6, r1)
         yield from self._filter_by_task()
         yield from self._filter_by_expression()
+        in_place = self.transport.in_place and not self.tails
         if self.tails:
             yield from self._open_scratch()
+        elif in_place:
+            yield from self.transport.reserve(self.layout.size, self._aside)
         else:
-            yield call.ringbuf_reserve(self.ring, self.layout.size, 0)
-            yield jeq(r0, 0, "lost")
-            yield mov(r9, r0)
+            yield from self._open_room()
         for column in self.chosen:
             if not self._in_tail(column.type):
                 yield from self._store(column)
@@ -133,18 +136,24 @@ class _Writer:
             for column in self.chosen:
                 if self._in_tail(column.type):
                     yield from self._read_tail(column.key, column.origin)
-            yield call.ringbuf_output(self.ring, r9, r7, 0)
-            yield jsge(r0, 0, "done")
+        if in_place:
+            yield from self.transport.submit()
         else:
-            yield call.ringbuf_submit(r9, 0)
-            yield ja("done")
-        yield label("lost")
-        yield ld_map_value(r1, self.counters, 0)
-        yield mov(r2, 1)
-        yield atomic_add(r1, 0, r2)
+            yield from self.transport.output(r7 if self.tails else self.layout.size, self._aside)
+        yield from self._count_the_lost()
         yield label("done")
         yield mov(r0, 0)
         yield exit_()
+
+    def _count_the_lost(self) -> Iterator[Part]:
+        for number, reason in enumerate(self.transport.reasons):
+            if number:
+                yield ja("count")
+            yield label(reason)
+            yield ld_map_value(r1, self.transport.counters, 8 * number)
+        yield label("count")
+        yield mov(r2, 1)
+        yield atomic_add(r1, 0, r2)
 
     # Filters, the cheap ones first
 
@@ -210,6 +219,23 @@ class _Writer:
         yield jeq(r0, 0, "done")
         yield mov(r9, r0)
         yield mov(r7, self.fixed)
+
+    # Where a record of fixed size is put together that the kernel copies.
+    def _open_room(self) -> Iterator[Part]:
+        size = -(-self.layout.size // 8) * 8
+        if self.depth + size > _STACK - _STEPS:
+            self.scratch = size
+            yield from self._open_scratch()
+            return
+        yield mov(r9, r10)
+        yield add(r9, self._aside(size))
+        # The kernel takes no bytes of the stack that were never written.
+        written = {
+            self.layout.offset(column.name) + at for column in self.chosen for at in range(column.type.size)
+        }
+        for at in range(0, size, 8):
+            if not written.issuperset(range(at, at + 8)):
+                yield stdw(r9, at, 0)
 
     def _store(self, column: Column) -> Iterator[Part]:
         to = self.layout.offset(column.name)
@@ -290,7 +316,7 @@ class _Writer:
 
     def _aside(self, size: int) -> int:
         self.depth += -(-size // 8) * 8
-        if self.depth > 512:
+        if self.depth > _STACK:
             raise LayoutError("this expression needs more than a program's 512 bytes of stack; name fewer fields in it")
         return -self.depth
 
