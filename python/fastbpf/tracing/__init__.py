@@ -123,7 +123,7 @@ class Trace(Stream):
         if ordered and not any(column.key == "ts" for column in columns):
             raise ProbeError("ordered=True goes by ts: name 'ts' among the fields too, or leave ordered out")
         if shards not in (None, "cpu"):
-            raise ValueError(f"shards={shards!r}: shards='cpu' makes a ring buffer for each CPU; None makes one for all")
+            raise ValueError(f"shards={shards!r}: 'cpu' makes a buffer for each CPU, None one for all of them")
         size = size_in_bytes(buffer, 4096, 1 << 30, "a ring buffer")
         how = manner(
             max_rows=max_rows,
@@ -150,6 +150,9 @@ class Trace(Stream):
                 where=wanted,
             )
             self._transport = choose_transport(size, shards)
+            if shards is None and not self._transport.in_order:
+                # Who asked for one buffer sees one.
+                how = how._replace(look_back=look_back)
             plan = compile_trace(self.probe, columns, filters, self._transport, text=text)
             self.record = plan.record
             name = re.sub(r"[^A-Za-z0-9_.]", "_", self.probe.name)[:15]
@@ -272,7 +275,9 @@ def trace(
         WhereError: what is wrong in `where`, and at which column.
         KernelError: the kernel refused, with what to do; a command that cannot be run.
 
-    A kernel without ring buffers (before 5.8) gets perf buffers, one for each CPU. Following a command 5.10, for BPF_PROG_TEST_RUN of raw tracepoints.
+    A kernel without ring buffers (before 5.8) gets perf buffers, one for each CPU; one without bpf_ktime_get_boot_ns
+    (likewise) has CLOCK_MONOTONIC where this says CLOCK_BOOTTIME. Kernel 5.2, for direct access to a map's value;
+    following a command 5.10, for BPF_PROG_TEST_RUN of raw tracepoints.
     """
     return Trace(
         probe,

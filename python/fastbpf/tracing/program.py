@@ -10,15 +10,16 @@ the fixed part is `length << 16 | offset`, the kernel's `__data_loc` form, 0 for
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fastbpf import probes
 from fastbpf.asm import *
 from fastbpf.errors import LayoutError, ProbeError
 from fastbpf.maps import MapSpec
-from fastbpf.record import Struct, raw
-from fastbpf.tracing import columns, where
+from fastbpf.record import Struct, ktime, raw
+from fastbpf.tracing import columns, kernel, where
+from fastbpf.tracing.transport import Ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -73,6 +74,8 @@ def compile_trace(
     probe: probes.Probe, chosen: list[Column], filters: Filters, transport: Transport, *, text: int
 ) -> Plan:
     """The program that sends the chosen columns of each wanted event."""
+    if not kernel.has_helper(probe.program_type, "ktime_get_boot_ns"):
+        chosen = [replace(column, type=ktime) if column.key == "ts" else column for column in chosen]
     layout = Struct.of("Record", {column.name: column.type for column in chosen})
     writer = _Writer(probe, chosen, filters, layout, text, transport)
     return Plan(assemble(*writer.program()), layout)
@@ -95,6 +98,9 @@ class _Writer:
         self.layout = layout
         self.text = text
         self.transport = transport
+        # Older kernels read what is theirs and what is a process's with the same helpers, and have one clock.
+        self.apart = kernel.has_helper(probe.program_type, "probe_read_kernel")
+        self.boottime = kernel.has_helper(probe.program_type, "ktime_get_boot_ns")
         self.asked = sorted(filters.where.names) if filters.where else []
         tails = {column.key: self._most(column.type) for column in chosen if self._in_tail(column.type)}
         for key in self.asked:
@@ -122,11 +128,11 @@ class _Writer:
         yield mov(r6, r1)
         yield from self._filter_by_task()
         yield from self._filter_by_expression()
-        in_place = self.transport.in_place and not self.tails
+        in_place = self.transport if isinstance(self.transport, Ring) and not self.tails else None
         if self.tails:
             yield from self._open_scratch()
         elif in_place:
-            yield from self.transport.reserve(self.layout.size, self._aside)
+            yield from in_place.reserve(self.layout.size, self._aside)
         else:
             yield from self._open_room()
         for column in self.chosen:
@@ -137,7 +143,7 @@ class _Writer:
                 if self._in_tail(column.type):
                     yield from self._read_tail(column.key, column.origin)
         if in_place:
-            yield from self.transport.submit()
+            yield from in_place.submit()
         else:
             yield from self.transport.output(r7 if self.tails else self.layout.size, self._aside)
         yield from self._count_the_lost()
@@ -230,9 +236,7 @@ class _Writer:
         yield mov(r9, r10)
         yield add(r9, self._aside(size))
         # The kernel takes no bytes of the stack that were never written.
-        written = {
-            self.layout.offset(column.name) + at for column in self.chosen for at in range(column.type.size)
-        }
+        written = {self.layout.offset(column.name) + at for column in self.chosen for at in range(column.type.size)}
         for at in range(0, size, 8):
             if not written.issuperset(range(at, at + 8)):
                 yield stdw(r9, at, 0)
@@ -284,7 +288,7 @@ class _Writer:
     def _builtin(self, builtin: columns.Builtin, base: Register, to: int) -> Iterator[Part]:
         match builtin.name:
             case "ts" | "ts_raw":
-                yield from self._keep("#ts", 8, [*call.ktime_get_boot_ns()])
+                yield from self._keep("#ts", 8, [*(call.ktime_get_boot_ns() if self.boottime else call.ktime_get_ns())])
                 yield stxdw(base, to, r0)
             case "pid" | "tid":
                 yield from self._keep("#pid_tgid", 8, [*call.get_current_pid_tgid()])
@@ -324,7 +328,7 @@ class _Writer:
         if size > _WORDS:
             yield mov(r3, r6)
             yield add(r3, offset)
-            yield call.probe_read_kernel(base + to, size, r3)
+            yield self._read_kernel(base + to, size, r3)
             return
         step = align
         while step < 8 and offset % (2 * step) == 0 and to % (2 * step) == 0:
@@ -344,7 +348,7 @@ class _Writer:
             self.kept["#registers"] = self._aside(size)
             yield ldxdw(r3, r6, 0)
             yield add(r3, start)
-            yield call.probe_read_kernel(r10 + self.kept["#registers"], size, r3)
+            yield self._read_kernel(r10 + self.kept["#registers"], size, r3)
         return self.kept["#registers"], arguments, number
 
     # The tail
@@ -371,10 +375,10 @@ class _Writer:
         match origin.read:
             case probes.UserText(offset=offset):
                 yield ldxdw(r3, r6, offset)
-                yield self._text(call.probe_read_user_str, null)
+                yield self._text(call.probe_read_user_str if self.apart else call.probe_read_str, null)
             case probes.DataLoc(offset=offset, relative=relative, text=True):
                 yield self._source(offset, relative=relative)
-                yield self._text(call.probe_read_kernel_str, null)
+                yield self._text(call.probe_read_kernel_str if self.apart else call.probe_read_str, null)
             case probes.DataLoc(offset=offset, relative=relative):
                 yield ldxw(r8, r6, offset)
                 yield rsh(r8, 16)
@@ -382,7 +386,7 @@ class _Writer:
                 yield self._source(offset, relative=relative)
                 yield mov(r1, r9)
                 yield add(r1, r7)
-                yield call.probe_read_kernel(r1, r8, r3)
+                yield self._read_kernel(r1, r8, r3)
                 yield jne(r0, 0, null)
                 yield mov(r0, r8)
             case read:
@@ -396,6 +400,10 @@ class _Writer:
         yield label(null)
         yield stw(r9, place, 0)
         yield label(end)
+
+    @property
+    def _read_kernel(self) -> Callable[..., Part]:
+        return call.probe_read_kernel if self.apart else call.probe_read
 
     # One more character than is kept is sent, so that the reader knows that there was more; r0 is the length.
     def _text(self, helper: Callable[..., Part], null: str) -> Iterator[Part]:

@@ -2,21 +2,23 @@
 
 What finds no room is counted by the program, which alone knows of all of it: the kernel's own counts miss what is sent
 to a CPU without a buffer.
+
+Their instructions find the context in r6 and the record in r9, and use r0 to r5. They go to "done" when the record is
+sent, and to the label of a reason when it is not.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 from contextlib import ExitStack
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from fastbpf.asm import *
 from fastbpf.errors import KernelError
 from fastbpf.maps import MapSpec, possible_cpus
 from fastbpf.privileges import remedied
 from fastbpf.record import u64
+from fastbpf.tracing import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -41,54 +43,12 @@ NO_BUFFER: Final = "no buffer"
 OTHER: Final = "other"
 
 
-class Transport(Protocol):
-    """Where the program writes: r6 is its context, r9 the record; r0 to r5 are free.
-
-    The code goes to "done" when the record is sent, and to the label of a reason when it is not.
-    """
-
-    # Whether a record whose size is known is written where it will be read.
-    in_place: bool
-    # The program counts in entry 0 of this array, in this order.
-    reasons: tuple[str, ...]
-    counters: MapSpec
-
-    def reserve(self, size: int, aside: Aside) -> Iterator[Part]:
-        """Makes r9 the room for a record, where `in_place`."""
-
-    def submit(self) -> Iterator[Part]:
-        """Sends what `reserve` gave."""
-
-    def output(self, length: Register | int, aside: Aside) -> Iterator[Part]:
-        """Sends a copy of the record."""
-
-    def open(self, maps: Mapping[str, Map], layouts: Layouts, how: Manner) -> _native.Stream:
-        """Reads what the program with these maps will write."""
-
-
-def choose_transport(size: int, shards: str | None) -> Transport:
-    """What this kernel has, with `size` bytes in all."""
-    if not has_ring_buffers():
-        return PerfBuffers(size)
-    return Ring(size) if shards is None else RingPerCpu(size)
-
-
-@cache
-def has_ring_buffers() -> bool:
-    """Whether the kernel makes one (5.8, and older ones that got it from there)."""
-    try:
-        MapSpec("ringbuf", max_entries=_page()).create().close()
-    except KernelError as error:
-        if error.errno == errno.EINVAL:
-            return False
-        raise
-    return True
-
-
 class Ring:
     """One ring buffer."""
 
-    in_place = True
+    # Whether events come about as they happened, without a reader that puts them in order.
+    in_order = True
+    # The program counts in entry 0 of the array `counters`, in this order.
     reasons: tuple[str, ...] = (NO_ROOM,)
 
     def __init__(self, size: int) -> None:
@@ -96,19 +56,19 @@ class Ring:
         self.counters = _counters(self.reasons)
 
     def reserve(self, size: int, aside: Aside) -> Iterator[Part]:
-        """Room in the ring."""
+        """Makes r9 room in the ring, where the record is written to be read."""
         ring = yield from self._ring(aside)
         yield call.ringbuf_reserve(ring, size, 0)
         yield jeq(r0, 0, NO_ROOM)
         yield mov(r9, r0)
 
     def submit(self) -> Iterator[Part]:
-        """The room is the reader's."""
+        """Sends what was written there."""
         yield call.ringbuf_submit(r9, 0)
         yield ja("done")
 
     def output(self, length: Register | int, aside: Aside) -> Iterator[Part]:
-        """A copy, as long as it is."""
+        """Sends a copy of the record."""
         ring = yield from self._ring(aside)
         yield call.ringbuf_output(ring, r9, length, 0)
         yield jslt(r0, 0, NO_ROOM)
@@ -119,13 +79,14 @@ class Ring:
         return self.events
 
     def open(self, maps: Mapping[str, Map], layouts: Layouts, how: Manner) -> _native.Stream:
-        """The ring."""
+        """Reads what the program with these maps will write."""
         return _open_rings([maps["events"]], layouts, how)
 
 
 class RingPerCpu(Ring):
     """A ring buffer for each CPU that is online, so that producers share no lock; what others send is counted."""
 
+    in_order = False
     reasons = (NO_ROOM, NO_BUFFER)
 
     def __init__(self, size: int) -> None:
@@ -155,24 +116,16 @@ class RingPerCpu(Ring):
 class PerfBuffers:
     """A perf buffer for each CPU that is online, also for those that come online later: kernels before 5.8."""
 
-    in_place = False
-    reasons = (NO_ROOM, NO_BUFFER, OTHER)
+    in_order = False
+    reasons: tuple[str, ...] = (NO_ROOM, NO_BUFFER, OTHER)
 
     def __init__(self, size: int) -> None:
         self._each = _share(size)
         self.events = MapSpec("perf_event_array", name="events")
         self.counters = _counters(self.reasons)
 
-    def reserve(self, size: int, aside: Aside) -> Iterator[Part]:
-        """Nothing is written in place."""
-        raise NotImplementedError
-
-    def submit(self) -> Iterator[Part]:
-        """Nothing is written in place."""
-        raise NotImplementedError
-
     def output(self, length: Register | int, _: Aside) -> Iterator[Part]:
-        """A copy, which the kernel wraps into a sample."""
+        """Sends a copy of the record, which the kernel wraps into a sample."""
         yield call.perf_event_output(r6, self.events, _CURRENT_CPU, r9, length)
         yield jeq(r0, 0, "done")
         yield jeq(r0, -errno.ENOSPC, NO_ROOM)
@@ -209,8 +162,14 @@ def _share(size: int) -> int:
     from fastbpf import _native
 
     part = -(-size // len(_native.online_cpus()))
-    return max(_page(), 1 << (part - 1).bit_length())
+    return max(kernel.page(), 1 << (part - 1).bit_length())
 
 
-def _page() -> int:
-    return os.sysconf("SC_PAGE_SIZE")
+Transport = Ring | PerfBuffers
+
+
+def choose_transport(size: int, shards: str | None) -> Transport:
+    """What this kernel has, with `size` bytes in all."""
+    if not kernel.has_ring_buffers():
+        return PerfBuffers(size)
+    return Ring(size) if shards is None else RingPerCpu(size)
