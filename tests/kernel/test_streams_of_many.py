@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import struct
-import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -476,7 +476,7 @@ def test_async_iteration_of_a_trace_ends_with_its_command(shards):
     async def count(stream):
         return sum([batch.num_rows async for batch in stream])
 
-    command = ["python3", "-c", "import os\nfor _ in range(1000): os.getppid()"]
+    command = [sys.executable, "-c", "import os\nfor _ in range(1000): os.getppid()"]
     with fb.trace("tracepoint:syscalls:sys_enter_getppid", command=command, shards=shards) as one:
         assert asyncio.run(count(one)) == 1000
         assert one.command.returncode == 0
