@@ -6,6 +6,8 @@
 mod attach;
 mod btf;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod maps;
 #[cfg_attr(not(test), expect(dead_code, reason = "streams take it up next"))]
 #[expect(unsafe_code, reason = "memory shared with the kernel")]

@@ -253,17 +253,21 @@ fn nothing_is_stored_while_output_is_paused() {
 
 #[test]
 fn half_a_buffer_wakes_its_reader() {
-    let map = events();
-    let buffers = open(map.as_fd(), PAGE, false).expect("buffers");
-    run_on(buffers[0].cpu());
-    let program = Program::load(map.as_fd());
-    let woken = || wait(&[buffers[0].as_fd()], Some(Duration::ZERO)).expect("an answer") == Woken::Ready;
-    for value in 0..PAGE as u64 / 2 / 72 {
-        assert_eq!(program.event(value, 40), 0);
-        assert!(!woken());
+    for overwrite in [false, true] {
+        let map = events();
+        let buffers = open(map.as_fd(), PAGE, overwrite).expect("buffers");
+        run_on(buffers[0].cpu());
+        let program = Program::load(map.as_fd());
+        let woken = |timeout| wait(&[buffers[0].as_fd()], Some(timeout)).expect("an answer") == Woken::Ready;
+        for value in 0..PAGE as u64 / 2 / 72 {
+            assert_eq!(program.event(value, 40), 0);
+            assert!(!woken(Duration::ZERO));
+        }
+        assert_eq!(program.event(0, 40), 0);
+        assert!(woken(Duration::from_secs(10)));
+        // It is told once.
+        assert!(!woken(Duration::ZERO));
     }
-    assert_eq!(program.event(0, 40), 0);
-    assert!(wait(&[buffers[0].as_fd()], Some(Duration::from_secs(10))).expect("an answer") == Woken::Ready);
 }
 
 #[test]

@@ -106,11 +106,13 @@ impl Buffer {
                 "a perf buffer of {size} bytes is not possible: it takes a power of two of pages, such as {nearest}"
             )));
         }
-        let refused = |what| Error::kernel(format!("cannot {what} the perf buffer of CPU {cpu} ({size} bytes)"));
-        let (event, counts_lost) =
-            perf_event::open_output(cpu, (size / 2) as u32, overwrite).map_err(refused("open"))?;
+        let (event, counts_lost) = perf_event::open_output(cpu, (size / 2) as u32, overwrite)
+            .map_err(Error::kernel(format!("cannot open the perf buffer of CPU {cpu}")))?;
         // The kernel overwrites what a reader cannot write its position to (RING_BUFFER_WRITABLE in perf_mmap).
-        let pages = Mapping::of_map(event.as_fd(), 0, page + size, !overwrite).map_err(refused("map"))?;
+        let pages = Mapping::of_map(event.as_fd(), 0, page + size, !overwrite).map_err(Error::kernel(format!(
+            "cannot map the perf buffer of CPU {cpu} ({size} bytes; without CAP_IPC_LOCK, kernel.perf_event_mlock_kb \
+             limits what can be mapped)"
+        )))?;
         Ok(Self::over(Arc::new(event), cpu, pages, overwrite, counts_lost))
     }
 
