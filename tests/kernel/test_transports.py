@@ -150,6 +150,24 @@ def test_the_helpers_of_older_kernels_do(monkeypatch):
         assert began <= row["ts_raw"] <= time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
+def test_traces_of_several_probes_become_one_stream():
+    with Child(CPUS[0]) as child:
+        parts = [
+            fb.trace(GETPPID, "ts", "pid", pid=child.pid),
+            fb.trace(OPENAT, "ts", "dfd", "filename", pid=child.pid, where="dfd == -77", shards="cpu"),
+            through_perf_buffers("tracepoint:syscalls:sys_enter_close", "ts", "fd", pid=child.pid, where="fd > 1000"),
+        ]
+        with fb.Stream(parts, ordered=True) as stream:
+            child.run("for n in range(50): os.getppid(); libc.openat(-77, b'%d' % n, 0, 0); libc.close(n + 2000)")
+            stream.stop()
+            tables = stream.read_all(seconds=20)
+            assert stream.stats[:4] == (150, 150, 0, 0)
+    assert tables["sys_enter_getppid"]["pid"].to_pylist() == [child.pid] * 50
+    assert tables["sys_enter_openat"]["filename"].to_pylist() == [str(n) for n in range(50)]
+    assert tables["sys_enter_close"]["fd"].to_pylist() == [n + 2000 for n in range(50)]
+    assert [part.lost_by_reason["no room"] for part in parts] == [0, 0, 0]
+
+
 # Asking
 
 

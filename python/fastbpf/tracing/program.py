@@ -76,7 +76,8 @@ def compile_trace(
     """The program that sends the chosen columns of each wanted event."""
     if not kernel.has_helper(probe.program_type, "ktime_get_boot_ns"):
         chosen = [replace(column, type=ktime) if column.key == "ts" else column for column in chosen]
-    layout = Struct.of("Record", {column.name: column.type for column in chosen})
+    # A stream of several traces knows their records by these names.
+    layout = Struct.of(probe.name, {column.name: column.type for column in chosen})
     writer = _Writer(probe, chosen, filters, layout, text, transport)
     return Plan(assemble(*writer.program()), layout)
 
