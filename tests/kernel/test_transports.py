@@ -269,7 +269,10 @@ def test_two_producers_and_buffers_that_are_too_small(way, background, probe, mo
         stats = trace.stats
         assert accounted(stats) == 40_000
         assert stats.queued == stats.dropped == 0
-        assert {(row["pid"], row["cpu"]) for row in rows} == {(one.pid, CPUS[0]), (two.pid, CPUS[-1])}
+        # Who comes first may fill a buffer for both.
+        both = {(one.pid, CPUS[0]), (two.pid, CPUS[-1])}
+        seen = {(row["pid"], row["cpu"]) for row in rows}
+        assert seen <= both if way == ("ring", None) else seen == both
         assert len(rows) == stats.delivered
         assert trace.lost_by_reason == {**dict.fromkeys(trace.lost_by_reason, 0), "no room": stats.lost}
 
