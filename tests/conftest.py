@@ -123,6 +123,14 @@ def pytest_make_collect_report(collector):
     return _note_skip(collector, (yield))
 
 
+@pytest.fixture(params=["ring", "perf"])
+def transport(request, monkeypatch):
+    """What traces are sent through: what this kernel has, or what those have that know no ring buffers."""
+    if request.param == "perf":
+        monkeypatch.setattr("fastbpf.tracing.kernel.has_ring_buffers", lambda: False)
+    return request.param
+
+
 @pytest.fixture(autouse=True)
 def _nothing_stays_open(request):
     if "kernel" not in request.keywords:

@@ -24,6 +24,7 @@ __all__ = [
     "btf_names",
     "btf_structs",
     "clock_offsets",
+    "online_cpus",
     "program_instructions",
     "program_verdicts",
     "record_schema",
@@ -71,7 +72,10 @@ class RecordBatch:
 
 @final
 class Map:
-    """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE). `lock` is where its values have a `struct bpf_spin_lock`."""
+    """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE).
+
+    `lock` is where its values have a `struct bpf_spin_lock`; `inner` is like the maps that a map of maps is to hold.
+    """
 
     def __new__(
         cls,
@@ -83,6 +87,7 @@ class Map:
         name: str,
         possible_cpus: int,
         lock: int | None = None,
+        inner: Map | None = None,
     ) -> Map: ...
     def fileno(self) -> int:
         """The descriptor, which stays the map's."""
@@ -384,6 +389,9 @@ def program_verdicts(
 
 def clock_offsets() -> tuple[int, int, int]:
     """Nanoseconds to add to CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_TAI to get UTC, now."""
+
+def online_cpus() -> list[int]:
+    """The CPUs that are running, by their numbers, which may have holes (/sys/devices/system/cpu/online)."""
 
 def wait_for_running_programs() -> None:
     """Returns when every program that was running has ended (an RCU grace period, membarrier(2))."""

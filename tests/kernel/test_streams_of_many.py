@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import struct
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -459,7 +460,7 @@ def test_many_streams_in_one_loop_need_no_threads():
         assert asyncio.run(main(recorders)) == [list(range(20))] * 30
 
 
-def test_async_iteration_ends_with_the_stream_and_with_the_command(recorder):
+def test_async_iteration_ends_with_the_stream(recorder):
     async def count(stream):
         return sum([batch.num_rows async for batch in stream])
 
@@ -468,8 +469,17 @@ def test_async_iteration_ends_with_the_stream_and_with_the_command(recorder):
         stream.stop()
         assert asyncio.run(count(stream)) == 1
         assert stream.ended
-    with fb.trace("tracepoint:syscalls:sys_enter_getppid", command=["python3", "-c", "import os; os.getppid()"]) as one:
-        assert asyncio.run(count(one)) >= 1
+
+
+@pytest.mark.usefixtures("transport")
+@pytest.mark.parametrize("shards", [None, "cpu"])
+def test_async_iteration_of_a_trace_ends_with_its_command(shards):
+    async def count(stream):
+        return sum([batch.num_rows async for batch in stream])
+
+    command = [sys.executable, "-c", "import os\nfor _ in range(1000): os.getppid()"]
+    with fb.trace("tracepoint:syscalls:sys_enter_getppid", command=command, shards=shards) as one:
+        assert asyncio.run(count(one)) == 1000
         assert one.command.returncode == 0
 
 

@@ -36,6 +36,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(program::program_instructions, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_verdicts, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::clock_offsets, module)?)?;
+    module.add_function(wrap_pyfunction!(kernel::online_cpus, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::wait_for_running_programs, module)?)?;
     Ok(())
 }

@@ -327,10 +327,11 @@ impl Input {
         Self { transport, route, sequence: sequence.map(Sequences::new), counts, lost: 0, times: Vec::new() }
     }
 
+    // The column that a reader sees in order, and where there is none what the kernel stamps.
     fn tell_times(&mut self, plans: &[Arc<Plan>]) {
         let stamps = self.transport.stamps().then_some(Time::OF_SAMPLE);
         let time = |plan: &Arc<Plan>| plan.time().map(|(offset, clock)| Time { offset, clock });
-        self.times = plans.iter().map(|plan| stamps.or_else(|| time(plan))).collect();
+        self.times = plans.iter().map(|plan| time(plan).or(stamps)).collect();
     }
 
     fn lost(&self, over: bool) -> u64 {

@@ -43,7 +43,7 @@ pub(crate) struct MapDefinition<'a> {
     pub(crate) name: &'a str,
     // What the kernel is told of what the map holds, where it has to know.
     pub(crate) types: Option<MapTypes<'a>>,
-    // What the maps in a map of maps are like.
+    // A map of maps: one like those that it is to hold.
     pub(crate) inner: Option<BorrowedFd<'a>>,
 }
 
