@@ -127,7 +127,8 @@ class MapSpec:
             if self.type in _NUMBERED and self.key != u32:
                 raise LayoutError(f"the key of a {self.type} map is fb.u32, not {self.key!r}")
             if self.type in _OF_OBJECTS and self.value != u32:
-                raise LayoutError(f"a value of a {self.type} map is {_OF_OBJECTS[self.type]}; leave out {self.value!r}")
+                what = f"a value of {_article(self.type)} {self.type} map is {_OF_OBJECTS[self.type]}"
+                raise LayoutError(f"{what}; leave out {self.value!r}")
             if self.type == "stack_trace" and not _is_addresses(self.value):
                 raise LayoutError(f"a value of a stack_trace map is addresses, such as fb.u64[127], not {self.value!r}")
             _lock(self.value)
@@ -326,9 +327,13 @@ def _lock(value: Layout | None) -> int | None:
     return value.offset(locks[0]) if locks else None
 
 
+def _article(noun: str) -> str:
+    return "an" if noun.startswith("a") else "a"
+
+
 # What an instruction depends on.
 def _shape(spec: MapSpec) -> str:
-    article = "an" if spec.type.startswith("a") else "a"
+    article = _article(spec.type)
     if spec.key is None or spec.value is None:
         return f"{article} {spec.type}"
     if spec.inner is not None:
