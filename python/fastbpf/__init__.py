@@ -33,7 +33,7 @@ _HOMES = {
     "programs": ("Program", "ProgramSpec"),
     "links": ("Link",),
     "symbols": ("offsetof",),
-    "stream": ("PerfBuffer", "RingBuffer", "Stats", "Stream"),
+    "stream": ("PerfBuffer", "RingBuffer", "Stats", "Stream", "UserRingBuffer"),
     "tracing": ("Trace", "trace"),
     "capture": ("Capture", "CaptureError", "replay"),
 }

@@ -32,13 +32,16 @@ reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash str
 task_storage bloom_filter user_ringbuf cgrp_storage arena insn_array
 """
 _KNOWN: Final = """
-hash array lru_hash percpu_array ringbuf perf_event_array prog_array stack_trace
+hash array lru_hash percpu_array ringbuf user_ringbuf perf_event_array prog_array stack_trace
 """
 _TYPES: Final = {name: _NAMES.split().index(name) for name in _KNOWN.split()}
 # Their keys are numbers from 0 on, or what the kernel gives.
 _NUMBERED: Final = {"array", "percpu_array", "perf_event_array", "prog_array", "stack_trace"}
 # Their values are descriptors of the kernel's objects, of which they keep the object.
 _OF_OBJECTS: Final = {"perf_event_array": "a perf event's descriptor", "prog_array": "a Program"}
+
+# They have no elements, but records, for which there are other classes.
+_RINGS: Final = {"ringbuf": "fb.RingBuffer", "user_ringbuf": "fb.UserRingBuffer"}
 
 MMAPABLE: Final = 1 << 10  # BPF_F_MMAPABLE: an array's values can be mapped into memory (5.5)
 _RDONLY_PROG: Final = 1 << 7  # BPF_F_RDONLY_PROG: programs cannot write to it (5.2)
@@ -51,8 +54,8 @@ class MapSpec:
     """What a map is to be: a description that touches no kernel.
 
     Args:
-        type: "hash", "array", "lru_hash", "percpu_array", "ringbuf", "perf_event_array", "prog_array" or "stack_trace",
-            the kernel's names.
+        type: "hash", "array", "lru_hash", "percpu_array", "ringbuf", "user_ringbuf", "perf_event_array", "prog_array" or
+            "stack_trace", the kernel's names.
         key: the key's type; that of arrays and stack traces is `fb.u32`, a ring buffer has none.
         value: the value's type, a field type or a `Struct`, which may have one `fb.spin_lock`; that of stack traces is
             `fb.u64[N]`, N addresses at most (kernel.perf_event_max_stack); ring buffers, perf events and programs
@@ -86,9 +89,11 @@ class MapSpec:
             number = getattr(self, what)
             if isinstance(number, bool) or not isinstance(number, int):
                 raise LayoutError(f"{what}={number!r}: give a whole number")
-        if self.type == "ringbuf":
+        if self.type in _RINGS:
             if self.key is not None or self.value is not None:
-                raise LayoutError("a ring buffer has no key and no value; give its records' layout to fb.RingBuffer")
+                raise LayoutError(
+                    f"a ring buffer has no key and no value; give its records' layout to {_RINGS[self.type]}"
+                )
             page = 4096
             if self.max_entries < page or self.max_entries & (self.max_entries - 1):
                 raise LayoutError(
@@ -246,7 +251,7 @@ class Map(MutableMapping[Any, Any]):
 
     def _layouts(self) -> tuple[Layout, Layout]:
         if self.spec.key is None or self.spec.value is None:
-            raise LayoutError(f"{self!r} has no elements; read it with fb.RingBuffer(map, Struct)")
+            raise LayoutError(f"{self!r} has no elements, but records: use {_RINGS[self.spec.type]}(map, Struct)")
         return self.spec.key, self.spec.value
 
     def _descriptor(self, value: Any) -> int:

@@ -4,6 +4,7 @@
 //! *window*, from its own position to the producers', walks its records with [`scan`], and stores its position once.
 
 pub(crate) mod scan;
+pub(crate) mod user;
 
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
