@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Source = str | os.PathLike[str] | bytes | None
 
-_TYPES: Final = {**PLAIN, "bool": bool8, "char": i8}
+_TYPES: Final = {**PLAIN, "bool": bool8, "char": i8, "uchar": u8}
 _SORTS: Final = {"u": "unsigned", "i": "signed", "f": "a float"}
 
 
@@ -58,15 +58,17 @@ def check(ours: type[Struct], name: str, source: Source) -> None:
 def _found(name: str, source: Source) -> list[type[Struct]]:
     from fastbpf import _native
 
+    if not name.removeprefix("struct").strip():
+        raise LayoutError(f'{name!r} is no name of a C struct; give one such as "struct event"')
     where = "the running kernel" if source is None else "the object" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) or source is None else Path(source).read_bytes()
     try:
         layouts = _native.btf_layouts(name, data)
-        if layouts:
-            return [_struct(*one) for one in layouts]
-        names = [] if layouts is None else _native.btf_structs(data)
+        names = [] if layouts else _native.btf_structs(data)
     except LayoutError as error:
         raise LayoutError(f"{where}: {error}") from None
+    if layouts:
+        return [_struct(*one) for one in layouts]
     if layouts is None:
         raise LayoutError(
             "the running kernel has no BTF (CONFIG_DEBUG_INFO_BTF, /sys/kernel/btf/vmlinux); give the object file that "
@@ -78,6 +80,8 @@ def _found(name: str, source: Source) -> list[type[Struct]]:
 
 
 def _struct(name: str, size: int, align: int, members: list[Any]) -> type[Struct]:
+    if not members:
+        raise LayoutError(f"{name} has no members that take up bytes")
     fields: dict[str, FieldType] = {}
     positions = {}
     for member in (_Member(*one) for one in members):
@@ -104,7 +108,7 @@ def _type(member: _Member) -> FieldType:
     if member.width is not None:
         return Bits(kind, member.width)
     if member.length is not None:
-        if member.type == "char":
+        if member.type in {"char", "uchar"}:
             return char[member.length]
         return (u8 if kind is bool8 else kind)[member.length]
     if member.names is not None:

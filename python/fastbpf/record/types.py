@@ -99,9 +99,10 @@ class Number(FieldType):
         >>> fb.u16.be, fb.i32.be
         (fb.be16, fb.i32.be)
         """
-        if self.size == 1 or self.code not in PLAIN:
+        swapped = PLAIN.get(f"{self.code}be")
+        if swapped is None:
             raise LayoutError(f"{self!r} has no byte order to choose; integers and floats of several bytes have")
-        return PLAIN[f"{self.code}be"]
+        return swapped
 
     def __getitem__(self, count: int) -> FieldType:
         return Numbers(self, count) if self.code in PLAIN else super().__getitem__(count)

@@ -1,5 +1,7 @@
 //! Where the members of a C struct are, as the compiler that laid it out wrote it down.
 
+use std::cell::Cell;
+
 use object::{Object, ObjectSection};
 
 use super::{ARRAY, Btf, ENUM, ENUM64, HEADER, INT, MAGIC, STRUCT, UNION};
@@ -17,8 +19,9 @@ const TYPE_TAG: u32 = 18;
 const SIGNED: u32 = 1;
 const BOOL: u32 = 4;
 
-// Deeper than any compiler nests; BTF that was tampered with may nest for ever.
+// More than any compiler nests, and has members; damaged BTF may have them without end.
 const DEEPEST: usize = 64;
+const MOST_MEMBERS: usize = 1 << 18;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -43,12 +46,26 @@ pub(crate) struct Member {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    // "u32", "u16be", "f64", "bool", or "char", which an array of is text.
+    // "u32", "u16be", "f64", "bool"; "char", and "uchar" where the compiler took char as unsigned: arrays of them are text.
     Number(String),
     Enum { base: String, names: Vec<(String, i128)> },
     Struct(Layout),
     // Bytes of which nothing is known: unions, __int128, long double, rows of text.
     Opaque(usize),
+}
+
+// What is left of those bounds.
+#[derive(Clone, Copy)]
+struct Room<'a> {
+    depth: usize,
+    members: &'a Cell<usize>,
+}
+
+impl Room<'_> {
+    fn deeper(self) -> Option<Self> {
+        self.members.set(self.members.get().checked_sub(1)?);
+        Some(Self { depth: self.depth.checked_sub(1)?, ..self })
+    }
 }
 
 struct Type {
@@ -88,10 +105,10 @@ impl Btf {
 
     // The structs of that name, "struct event" or a typedef of one; more than one where they differ.
     pub(crate) fn layouts(&self, name: &str) -> Result<Vec<Layout>> {
-        let (tag, plain) = name.strip_prefix("struct ").map_or((false, name), |tag| (true, tag));
+        let (tag, plain) = name.strip_prefix("struct ").map_or((false, name), |tag| (true, tag.trim()));
         let mut found: Vec<Layout> = Vec::new();
         for &at in &self.types {
-            if self.name(at) != Some(plain.trim().as_bytes()) {
+            if !self.is_named(at, plain) {
                 continue;
             }
             let at = match self.kind(at) {
@@ -101,9 +118,10 @@ impl Btf {
             };
             let Some(at) = at.filter(|&at| self.is(at, STRUCT)) else { continue };
             let damaged = || refusal(format!("damaged BTF, in {name}"));
-            let mut layout = self.layout(at, 0).ok_or_else(damaged)?;
+            let mut layout =
+                self.layout(at, Room { depth: DEEPEST, members: &Cell::new(MOST_MEMBERS) }).ok_or_else(damaged)?;
             // A struct that is declared in place has the typedef's name.
-            plain.trim().clone_into(&mut layout.name);
+            plain.clone_into(&mut layout.name);
             if !found.contains(&layout) {
                 found.push(layout);
             }
@@ -111,11 +129,11 @@ impl Btf {
         Ok(found)
     }
 
-    fn layout(&self, at: usize, depth: usize) -> Option<Layout> {
+    fn layout(&self, at: usize, room: Room<'_>) -> Option<Layout> {
         let mut layout =
             Layout { name: self.text(at)?, size: self.word(at + 8)? as usize, align: 1, members: Vec::new() };
         let mut packed = false;
-        self.lay_out(at, 0, depth, &mut layout, &mut packed)?;
+        self.lay_out(at, 0, room, &mut layout, &mut packed)?;
         if packed || !layout.size.is_multiple_of(layout.align) {
             layout.align = 1;
         }
@@ -123,10 +141,7 @@ impl Btf {
     }
 
     // Adds the members of a struct, those of anonymous structs in it as its own.
-    fn lay_out(&self, at: usize, base: usize, depth: usize, to: &mut Layout, packed: &mut bool) -> Option<()> {
-        if depth > DEEPEST {
-            return None;
-        }
+    fn lay_out(&self, at: usize, base: usize, room: Room<'_>, to: &mut Layout, packed: &mut bool) -> Option<()> {
         let (_, count) = self.kind(at)?;
         let has_bitfields = self.word(at + 4)? >> 31 == 1;
         for member in (0..count).map(|member| at + 12 + 12 * member) {
@@ -135,13 +150,13 @@ impl Btf {
             let (bit, width) = if has_bitfields { (place & 0xFF_FFFF, place >> 24) } else { (place, 0) };
             let (inner, big_endian) = self.resolve(self.at(id)?)?;
             if name.is_empty() && self.is(inner, STRUCT) {
-                let own = self.layout(inner, depth + 1)?;
+                let own = self.layout(inner, room.deeper()?)?;
                 to.align = to.align.max(own.align);
                 *packed |= !bit.is_multiple_of(8 * own.align);
-                self.lay_out(inner, base + bit, depth + 1, to, &mut false)?;
+                self.lay_out(inner, base + bit, room.deeper()?, to, &mut false)?;
                 continue;
             }
-            let kind = self.kind_of(inner, big_endian, depth + 1)?;
+            let kind = self.kind_of(inner, big_endian, room.deeper()?)?;
             let narrow = kind.bits.map_or((0, 0), |(first, width)| (first, width));
             let (bit, width) = if width == 0 { (bit + narrow.0, narrow.1) } else { (bit, width) };
             to.align = to.align.max(kind.align);
@@ -176,10 +191,7 @@ impl Btf {
         None
     }
 
-    fn kind_of(&self, at: usize, big_endian: bool, depth: usize) -> Option<Type> {
-        if depth > DEEPEST {
-            return None;
-        }
+    fn kind_of(&self, at: usize, big_endian: bool, room: Room<'_>) -> Option<Type> {
         let (kind, count) = self.kind(at)?;
         let size = self.word(at + 8)? as usize;
         let single = |kind, size: usize, align| Some(Type { kind, size, align, count: None, bits: None });
@@ -194,7 +206,7 @@ impl Btf {
                 let text = if encoding & BOOL != 0 && size == 1 {
                     "bool".into()
                 } else if self.name(at)? == b"char" {
-                    "char".into()
+                    if encoding & SIGNED == 0 { "uchar" } else { "char" }.into()
                 } else {
                     integer(size, encoding & SIGNED != 0, big_endian && size > 1)
                 };
@@ -206,31 +218,37 @@ impl Btf {
             FLOAT if size == 8 => number("f64", 8),
             FLOAT => single(Kind::Opaque(size), size, size.clamp(1, 16)),
             ENUM | ENUM64 => {
-                let signed = self.word(at + 4)? >> 31 == 1;
+                let told = self.word(at + 4)? >> 31 == 1;
+                let signed = told || size <= 4 && self.hides_signs(at, kind, count)?;
                 let base = integer(size, signed, false);
-                let names = self.numbers(at, kind, count, signed)?;
+                // Compilers that know no BTF_KIND_ENUM64 cut the numbers of larger enums.
+                let whole = kind == ENUM64 || size <= 4;
+                let names = if whole { self.numbers(at, kind, count, signed)? } else { Vec::new() };
                 let kind = if names.is_empty() { Kind::Number(base) } else { Kind::Enum { base, names } };
                 single(kind, size, size)
             }
             STRUCT => {
-                let layout = self.layout(at, depth + 1)?;
+                let layout = self.layout(at, room)?;
                 let align = layout.align;
-                single(Kind::Struct(layout), size, align)
+                // Unnamed bits alone have a size, and no member.
+                let kind = if layout.members.is_empty() { Kind::Opaque(size) } else { Kind::Struct(layout) };
+                single(kind, size, align)
             }
             UNION => {
                 let mut align = 1;
                 for member in (0..count).map(|member| at + 12 + 12 * member) {
                     let (inner, _) = self.resolve(self.at(self.word(member + 4)?)?)?;
-                    align = align.max(self.kind_of(inner, false, depth + 1)?.align);
+                    align = align.max(self.kind_of(inner, false, room.deeper()?)?.align);
                 }
                 single(Kind::Opaque(size), size, if size.is_multiple_of(align) { align } else { 1 })
             }
             ARRAY => {
                 let count = self.word(at + 20)? as usize;
                 let (inner, big_endian) = self.resolve(self.at(self.word(at + 12)?)?)?;
-                let element = self.kind_of(inner, big_endian, depth + 1)?;
+                let element = self.kind_of(inner, big_endian, room.deeper()?)?;
                 let size = element.size.checked_mul(count)?;
-                let rows = element.count.is_some() && element.kind == Kind::Number("char".into());
+                let rows =
+                    element.count.is_some() && matches!(&element.kind, Kind::Number(text) if text.ends_with("char"));
                 Some(match element.kind {
                     Kind::Opaque(_) => Type { kind: Kind::Opaque(size), size, ..element },
                     _ if rows => Type { kind: Kind::Opaque(size), size, count: None, ..element },
@@ -259,6 +277,18 @@ impl Btf {
             .collect()
     }
 
+    // Before clang 16 and pahole 1.24 no enum said whether it is signed; what looks negative was meant so.
+    fn hides_signs(&self, at: usize, kind: u32, count: usize) -> Option<bool> {
+        if kind == ENUM64 || !self.numbers(at, kind, count, true)?.iter().any(|&(_, number)| number < 0) {
+            return Some(false);
+        }
+        let told = |&at: &usize| match self.kind(at) {
+            Some((ENUM, _)) => self.word(at + 4).is_some_and(|info| info >> 31 == 1),
+            found => found.is_some_and(|(kind, _)| kind == ENUM64),
+        };
+        Some(!self.types.iter().any(told))
+    }
+
     fn at(&self, id: u32) -> Option<usize> {
         self.types.get(id.checked_sub(1)? as usize).copied()
     }
@@ -274,4 +304,34 @@ fn integer(size: usize, signed: bool, big_endian: bool) -> String {
 
 fn refusal(what: impl std::fmt::Display) -> Error {
     Error::Layout(format!("{what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lays_out_a_struct_of_the_running_kernel() {
+        let Some(btf) = Btf::of_kernel() else { return };
+        let found = btf.layouts("struct task_struct").expect("whole BTF");
+        let [task] = &found[..] else { panic!("there is one task_struct") };
+        let comm = task.members.iter().find(|member| member.name == "comm").expect("it has a name");
+        assert!(matches!(&comm.kind, Kind::Number(text) if text.ends_with("char")));
+        assert_eq!((comm.count, comm.width, comm.bit % 8), (Some(16), None, 0));
+        assert!(task.members.iter().all(|member| member.bit / 8 < task.size));
+        assert_eq!(btf.layouts("struct no_such_struct").expect("whole BTF"), []);
+    }
+
+    #[test]
+    fn refuses_what_is_no_object() {
+        for (data, told) in [
+            (Vec::new(), "neither an ELF file nor BTF"),
+            (MAGIC.swap_bytes().to_ne_bytes().to_vec(), "the other byte order"),
+            (object::elf::ELFMAG.to_vec(), "a damaged ELF file"),
+            ([&MAGIC.to_ne_bytes()[..], &[0; 22]].concat(), "damaged BTF"),
+        ] {
+            let error = Btf::of_object(data).err().expect("refused").to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
 }

@@ -84,16 +84,23 @@ impl Btf {
         text.split(|&byte| byte == 0).next()
     }
 
+    // As comparing with `name`, without looking for the name's end.
+    fn is_named(&self, at: usize, name: &str) -> bool {
+        let Some(start) = self.word(at).map(|offset| self.strings.start + offset as usize) else { return false };
+        let text = self.data.get(start..self.strings.end).and_then(|text| text.strip_prefix(name.as_bytes()));
+        text.is_some_and(|rest| rest.first() == Some(&0))
+    }
+
     // The number of the type of that kind (BTF_KIND_FUNC …) and name.
     pub(crate) fn id(&self, name: &str, kind: u32) -> Option<u32> {
-        let at = self.types.iter().position(|&at| self.is(at, kind) && self.name(at) == Some(name.as_bytes()))?;
+        let at = self.types.iter().position(|&at| self.is(at, kind) && self.is_named(at, name))?;
         Some(at as u32 + 1)
     }
 
     // The names of all types of a kind; of those that carry a tag, such as "bpf_kfunc", if one is given.
     pub(crate) fn names(&self, kind: u32, tag: Option<&str>) -> Vec<String> {
         let tagged: Option<HashSet<u32>> = tag.map(|tag| {
-            let tags = self.types.iter().filter(|&&at| self.is(at, DECL_TAG) && self.name(at) == Some(tag.as_bytes()));
+            let tags = self.types.iter().filter(|&&at| self.is(at, DECL_TAG) && self.is_named(at, tag));
             tags.filter_map(|at| self.word(at + 8)).collect()
         });
         let numbered = (1..).zip(&self.types);
@@ -119,7 +126,7 @@ impl Btf {
     pub(crate) fn has_member(&self, name: &str, path: &[&str]) -> bool {
         self.types.iter().any(|&at| {
             self.kind(at).is_some_and(|(kind, count)| kind == STRUCT && count > 0)
-                && self.name(at) == Some(name.as_bytes())
+                && self.is_named(at, name)
                 && self.finds(at, path)
         })
     }

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 
+use super::address;
 use super::kind::{Address, Bits, Clock, Field, Kind, Names, Number, Struct, Union};
-use super::parse::{LARGEST_RECORD, parse, shortened};
+use super::parse::{LARGEST_RECORD, MOST_ELEMENTS, parse, shortened};
 use super::schema::column;
 use crate::error::{Error, Result};
 
 // The perf buffers' records have this many bytes of use in front of their payload, the time and the CPU among them.
 const MOST_LEAD: usize = 28;
 const MOST_LEAVES: usize = 4096;
-const MOST_ELEMENTS: usize = 1 << 20;
 // Batches start on a multiple of this: bits of two batches never share a word, and buffers stay aligned for Arrow.
 pub(super) const ALIGN: usize = 64;
 // Arrow's offsets have 31 bits, and a column has room for no fewer rows.
@@ -84,10 +84,10 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) enum Node {
     Leaf(usize),
-    Struct(Vec<Node>),
-    List(usize, Box<Node>),
+    Struct(Vec<Self>),
+    List(usize, Box<Self>),
     // Each member with the leaf that says where it holds.
-    Union(Vec<(usize, Node)>),
+    Union(Vec<(usize, Self)>),
 }
 
 impl Plan {
@@ -170,12 +170,9 @@ impl Leaf {
             Form::Bytes(count) => count,
             Form::Numbers(number, count) => number.width() * count,
             Form::Chars(_) | Form::Enum(..) => 4,
-            Form::Address(Address::Ipv4) => 15,
-            Form::Address(Address::Ipv6) => 39,
-            Form::Address(Address::Mac) => 17,
+            Form::Address(address) => address::room(address),
             Form::Stack(count) => 8 * count,
-            Form::Bool | Form::Flag(_) | Form::Selected => 0,
-            Form::Text { .. } | Form::TailBytes | Form::TailNumbers(_) | Form::Record => 0,
+            _ => 0, // bits, and tails
         }
     }
 
