@@ -4,6 +4,7 @@
 //! are. Records are made of the columns where they are to stand, with zeros between the fields.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
@@ -126,10 +127,19 @@ unsafe fn scatter<const WIDTH: usize>(values: &[u8], to: *mut u8, stride: usize)
 
 fn can_be_written(kind: &Kind) -> bool {
     match kind {
-        Kind::Number(_) | Kind::Numbers(..) | Kind::Enum(..) | Kind::Port | Kind::Time(_) | Kind::Duration => true,
-        Kind::Bool | Kind::Chars(_) | Kind::Bytes(_) | Kind::Address(_) | Kind::RawAddress(_) => true,
-        Kind::Bits(_) | Kind::Flag(_) | Kind::Stack(_) | Kind::Text { .. } | Kind::TailBytes => false,
-        Kind::TailNumbers(_) | Kind::Record | Kind::Struct(_) | Kind::List(..) | Kind::Union(_) => false,
+        Kind::Number(_)
+        | Kind::Numbers(..)
+        | Kind::Enum(..)
+        | Kind::Port
+        | Kind::Time(_)
+        | Kind::Duration
+        | Kind::Bool
+        | Kind::Chars(_)
+        | Kind::Bytes(_)
+        | Kind::Address(_)
+        | Kind::RawAddress(_) => true,
+        // Bits share bytes with others, and the rest has more than one value or any length.
+        _ => false,
     }
 }
 
@@ -137,7 +147,7 @@ fn packed(kind: &Kind, column: &ArrayRef) -> std::result::Result<Buffer, Refusal
     // What it means is the dictionary's value.
     let plain = match column.data_type() {
         DataType::Dictionary(_, value) => cast(column, value, value)?,
-        _ => column.clone(),
+        _ => Arc::clone(column),
     };
     if let Some(row) = null(&plain) {
         return Err(Refusal::Value { row, why: "null, and a record has a value for each field".into() });

@@ -88,7 +88,8 @@ impl UserRing {
             let base = self.producer.base().add(self.page + start);
             for record in 0..count {
                 // Neither BUSY nor DISCARD; the offset of the page behind the length is the kernel's own affair.
-                base.add(record * whole as usize).cast::<[u32; 2]>().write([rows.size as u32, 0]);
+                let header = [(rows.size as u32).to_ne_bytes(), [0; 4]];
+                base.add(record * whole as usize).cast::<[[u8; 4]; 2]>().write(header);
             }
             rows.write(from, count, base.add(HEADER), whole as usize);
         }
