@@ -54,8 +54,8 @@ class MapSpec:
     """What a map is to be: a description that touches no kernel.
 
     Args:
-        type: "hash", "array", "lru_hash", "percpu_array", "ringbuf", "user_ringbuf", "perf_event_array", "prog_array" or
-            "stack_trace", the kernel's names.
+        type: "hash", "array", "lru_hash", "percpu_array", "ringbuf", "user_ringbuf", "perf_event_array", "prog_array"
+            or "stack_trace", the kernel's names.
         key: the key's type; that of arrays and stack traces is `fb.u32`, a ring buffer has none.
         value: the value's type, a field type or a `Struct`, which may have one `fb.spin_lock`; that of stack traces is
             `fb.u64[N]`, N addresses at most (kernel.perf_event_max_stack); ring buffers, perf events and programs

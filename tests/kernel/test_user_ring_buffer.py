@@ -1,4 +1,4 @@
-"""Tables go into user ring buffers, and programs that drain them tell what was there; Struct.pack says what it has to be."""
+"""Tables go into user ring buffers; what programs drain has to be what Struct.pack makes of the rows."""
 
 from __future__ import annotations
 
@@ -114,7 +114,13 @@ PLAIN = {
     "big": (fb.u32.be[2], st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=2)),
 }
 # Where Python's values do not say it, or another type has to do.
-TYPES = {"u64": pa.uint64(), "be64": pa.uint64(), "ktime": pa.uint64(), "port": pa.uint16(), "list": pa.list_(pa.int64())}
+TYPES = {
+    "u64": pa.uint64(),
+    "be64": pa.uint64(),
+    "ktime": pa.uint64(),
+    "port": pa.uint16(),
+    "list": pa.list_(pa.int64()),
+}
 
 
 @st.composite
@@ -345,7 +351,10 @@ GOOD = {
         ({"wide": [1, 2**53 + 1, 3]}, r"column \"wide\", row 1: 9007199254740993 does not fit"),
         ({"took": pa.array([1, -1, 1], pa.duration("us"))}, r"column \"took\", row 1: .* does not fit"),
         ({"took": pa.array([1, 1, 2**62], pa.duration("s"))}, r"column \"took\", row 2: .* does not fit"),
-        ({"took": pa.array([1, 1, 2], pa.timestamp("ns"))}, r"column \"took\" is of the type Timestamp.*; give integers"),
+        (
+            {"took": pa.array([1, 1, 2], pa.timestamp("ns"))},
+            r"column \"took\" is of the type Timestamp.*; give integers",
+        ),
     ],
 )
 def test_a_column_that_does_not_fit_is_refused_before_anything_is_written(changed, told):

@@ -19,16 +19,16 @@ __all__ = ["UserRingBuffer"]
 class UserRingBuffer:
     """The writer of a `MapSpec("user_ringbuf")`: a table's rows become records, which a program reads.
 
-    The program calls `call.user_ringbuf_drain(ring, "label", …)`, and its subprogram at the label gets each record once,
-    in order, as a dynptr. Records have the layout of `record`, and zeros between the fields.
+    The program calls `call.user_ringbuf_drain(ring, "label", …)`, and its subprogram at the label gets each record
+    once, in order, as a dynptr. Records have the layout of `record`, and zeros between the fields.
 
     Each ring has one writer: another one in this process is refused, and several processes have to take turns. What was
     written stays in the ring when the writer is closed.
 
     Args:
         ring: the map.
-        record: the layout. Its fields are integers and floats (of both byte orders, as enums, ports and raw times, too),
-            arrays of them, `fb.bool8`, `fb.char[N]`, `fb.raw[N]` and addresses.
+        record: the layout. Its fields are integers and floats of both byte orders, arrays of them, enums, ports and
+            times (as numbers), `fb.bool8`, `fb.char[N]`, `fb.raw[N]` and addresses.
 
     Raises:
         LayoutError: the map is no user ring buffer; a record that does not fit into it, or a field of another type.
