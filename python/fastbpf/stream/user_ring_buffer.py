@@ -35,15 +35,6 @@ class UserRingBuffer:
         StreamError: this process writes to the map already.
         KernelError: the kernel refused.
 
-    >>> import fastbpf as fb
-    >>> class Rule(fb.Struct):
-    ...     net: fb.ipv4
-    ...     port: fb.u16
-    >>> spec = fb.MapSpec("user_ringbuf", max_entries=4096)
-    >>> with spec.create() as map, fb.UserRingBuffer(map, Rule) as ring:  # doctest: +SKIP
-    ...     ring.write(pl.DataFrame({"net": ["10.0.0.0", "10.1.0.0"], "port": [80, 443]}))
-    2
-
     Linux 6.1. Source: kernel/bpf/ringbuf.c, bpf-helpers(7) (bpf_user_ringbuf_drain).
     """
 
