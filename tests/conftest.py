@@ -10,7 +10,12 @@ import signal
 import struct
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# No test is judged by time. What failed is printed, so that it can be repeated elsewhere.
+hypothesis.settings.register_profile("fastbpf", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("fastbpf")
 
 # Tables of calls assert, too, and are no test files.
 pytest.register_assert_rewrite("tests.kernel.calls")

@@ -32,14 +32,25 @@ reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash str
 task_storage bloom_filter user_ringbuf cgrp_storage arena insn_array
 """
 _KNOWN: Final = """
-hash array lru_hash percpu_array ringbuf user_ringbuf perf_event_array prog_array stack_trace
+hash array lru_hash percpu_hash percpu_array lru_percpu_hash ringbuf user_ringbuf perf_event_array prog_array stack_trace
 """
 _TYPES: Final = {name: _NAMES.split().index(name) for name in _KNOWN.split()}
 # Their keys are numbers from 0 on, or what the kernel gives.
 _NUMBERED: Final = {"array", "percpu_array", "perf_event_array", "prog_array", "stack_trace"}
+_PER_CPU: Final = {"percpu_array", "percpu_hash", "lru_percpu_hash", "percpu_cgroup_storage"}
 # Their values are descriptors of the kernel's objects, of which they keep the object.
-_OF_OBJECTS: Final = {"perf_event_array": "a perf event's descriptor", "prog_array": "a Program"}
-
+_OF_OBJECTS: Final = {
+    "perf_event_array": "a perf event's descriptor",
+    "prog_array": "a Program",
+    "array_of_maps": "a Map",
+    "hash_of_maps": "a Map",
+}
+# What is refused with EINVAL.
+_ALIKE: Final = {
+    "prog_array": "all its programs are of one type, that of who calls them",
+    "array_of_maps": "all its maps have one type, sizes and flags",
+    "hash_of_maps": "all its maps have one type, sizes and flags",
+}
 # They have no elements, but records, for which there are other classes.
 _RINGS: Final = {"ringbuf": "fb.RingBuffer", "user_ringbuf": "fb.UserRingBuffer"}
 
@@ -54,8 +65,8 @@ class MapSpec:
     """What a map is to be: a description that touches no kernel.
 
     Args:
-        type: "hash", "array", "lru_hash", "percpu_array", "ringbuf", "user_ringbuf", "perf_event_array", "prog_array"
-            or "stack_trace", the kernel's names.
+        type: "hash", "array", "lru_hash", "percpu_hash", "percpu_array", "lru_percpu_hash", "ringbuf", "user_ringbuf",
+            "perf_event_array", "prog_array" or "stack_trace", the kernel's names.
         key: the key's type; that of arrays and stack traces is `fb.u32`, a ring buffer has none.
         value: the value's type, a field type or a `Struct`, which may have one `fb.spin_lock`; that of stack traces is
             `fb.u64[N]`, N addresses at most (kernel.perf_event_max_stack); ring buffers, perf events and programs
@@ -150,8 +161,9 @@ class Map(MutableMapping[Any, Any]):
 
     Elements are read and written as a dictionary's; per-CPU values are lists, one for each possible CPU. Into a
     prog_array go programs, `map[3] = program`, and what is read is the number (`Program.id`) of the program there; it
-    is emptied when the map is closed. Into a perf_event_array go descriptors of perf events. Stack traces are lists of
-    addresses, which only programs write.
+    is emptied when the map is closed. Into a perf_event_array go descriptors of perf events; into maps of maps, which
+    objects may have, go maps, and what is read is `Map.id`. Stack traces are lists of addresses, which only programs
+    write.
 
     Source: bpf(2), BPF_MAP_LOOKUP_ELEM and its siblings.
     """
@@ -200,14 +212,14 @@ class Map(MutableMapping[Any, Any]):
         _, value = self._layouts()
         if self.spec.type == "stack_trace":
             return [address for (address,) in struct.iter_unpack("=Q", data) if address]
-        if self.spec.type != "percpu_array":
+        if self.spec.type not in _PER_CPU:
             return value.unpack(data)
         stride = value.size + -value.size % 8
         return [value.unpack(data[at : at + value.size]) for at in range(0, len(data), stride)]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         _, layout = self._layouts()
-        if self.spec.type == "percpu_array":
+        if self.spec.type in _PER_CPU:
             stride = layout.size + -layout.size % 8
             values = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else None
             if values is None or len(values) != possible_cpus():
@@ -225,8 +237,8 @@ class Map(MutableMapping[Any, Any]):
             if error.errno == errno.E2BIG:
                 text = f"{self!r} is full or has no index {key!r}: it has room for {self.spec.max_entries} entries"
                 raise KernelError(errno.E2BIG, text) from None
-            if error.errno == errno.EINVAL and self.spec.type == "prog_array":
-                text = f"{self!r} does not take {value!r}: all its programs are of one type, that of who calls them"
+            if error.errno == errno.EINVAL and (why := _ALIKE.get(self.spec.type)):
+                text = f"{self!r} does not take {value!r}: {why}"
                 raise KernelError(errno.EINVAL, text) from None
             raise
 
@@ -241,8 +253,8 @@ class Map(MutableMapping[Any, Any]):
         for _ in range(self.spec.max_entries or possible_cpus()):
             if key is None:
                 return
-            # Where there is no program, there is a key all the same.
-            if self.spec.type != "prog_array" or self._native.lookup(key) is not None:
+            # Where there is no program or map, there is a key all the same.
+            if self.spec.type not in _ALIKE or self._native.lookup(key) is not None:
                 yield layout.unpack(key)
             key = self._native.next_key(key)
 

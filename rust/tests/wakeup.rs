@@ -4,7 +4,10 @@
 //! the record that it commits is the first that the reader has not acknowledged. The reader is `stream::State::look` and
 //! `ring::Ring::acknowledge_and_recheck`. Whoever sleeps while there is something to read has to be woken.
 
-use std::sync::atomic::{AtomicBool as Plain, Ordering::Relaxed};
+#![expect(clippy::tests_outside_test_module, reason = "all of this is a test")]
+
+use std::sync::atomic::AtomicBool as Plain;
+use std::sync::atomic::Ordering::Relaxed;
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -61,7 +64,7 @@ impl Ring {
                 continue;
             }
             // What it was told before it looked is old.
-            self.woken.store(false, Ordering::Relaxed);
+            self.woken.store(false, Relaxed);
             self.consumer.store(position, Ordering::Release);
             if fenced {
                 fence(Ordering::SeqCst);
@@ -79,14 +82,17 @@ impl Ring {
 // Whether some run ends with a reader that sleeps and nobody who wakes it.
 fn sleeps_for_ever(fenced: bool) -> bool {
     static FOUND: [Plain; 2] = [const { Plain::new(false) }; 2];
-    loom::model(move || {
+    let mut builder = loom::model::Builder::new();
+    // Two threads that do so little need no more to meet in every way that matters; all of them take half a minute.
+    builder.preemption_bound = Some(4);
+    builder.check(move || {
         let ring = Arc::new(Ring::new());
         let producer = {
             let ring = Arc::clone(&ring);
             thread::spawn(move || ring.produce())
         };
         let asleep = ring.consume(fenced);
-        producer.join().unwrap();
+        producer.join().expect("a producer that ends");
         if asleep && !ring.woken.load(Ordering::Acquire) {
             FOUND[usize::from(fenced)].store(true, Relaxed);
         }

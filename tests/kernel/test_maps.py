@@ -127,6 +127,19 @@ def test_values_of_each_processor(kind, value):
                 map[3] = wrong
 
 
+@pytest.mark.parametrize("kind", ["percpu_hash", "lru_percpu_hash"])
+def test_a_hash_of_values_of_each_processor(kind):
+    many = 200
+    with fb.MapSpec(kind, key=fb.u16, value=fb.u32, max_entries=many * possible_cpus()).create() as map:
+        model = {key: [key * 1000 + cpu for cpu in range(possible_cpus())] for key in range(many)}
+        map.update(model)
+        assert dict(map) == model
+        del map[7]
+        assert 7 not in map
+        with pytest.raises(fb.LayoutError, match="one for each possible CPU"):
+            map[8] = 1
+
+
 def test_a_program_counts_on_its_own_processor():
     counts = fb.MapSpec("percpu_array", value=fb.u64, max_entries=1, name="counts")
     code = assemble(
@@ -196,7 +209,7 @@ def test_the_kernel_knows_the_map_as_it_was_described():
         (
             {"type": "zzz"},
             fb.LayoutError,
-            "there are hash, array, lru_hash, percpu_array, ringbuf, perf_event_array, prog_array, stack_trace$",
+            "there are hash, array, .*, percpu_hash, .*, lru_percpu_hash, .*, prog_array, stack_trace$",
         ),
         ({"type": 3}, fb.LayoutError, "no map type 3"),
         ({"type": "array", "value": fb.u32, "max_entries": 1.5}, fb.LayoutError, "max_entries=1.5: give a whole"),

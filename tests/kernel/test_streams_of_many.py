@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import struct
-import subprocess
 import threading
 import time
 from contextlib import ExitStack
 
-import polars as pl
 import pyarrow as pa
 import pytest
-from tests.kernel.producers import Child, Numbered, Numberer, Recorder, script
+from tests.kernel.producers import Child, Numbered, Numberer, Recorder
 
 import fastbpf as fb
 from fastbpf.asm import *
@@ -224,7 +223,7 @@ def test_events_of_two_processors_come_in_the_order_of_their_times():
         for child in children:
             child.wait()
         times = table["ts"].cast("int64").to_pylist()
-        late = sum(after < before for before, after in zip(times, times[1:], strict=False))
+        late = sum(after < before for before, after in itertools.pairwise(times))
         assert stream.stats.late >= late
         # The look-back is far longer than a program runs: a machine that stops for so long is what makes late ones.
         if stream.stats.late == 0:
@@ -438,7 +437,8 @@ def test_many_streams_in_one_loop_need_no_threads():
         async for batch in stream:
             got += batch["code"].to_pylist()
             if len(got) == count:
-                return got
+                break
+        return got
 
     async def main(recorders):
         with ExitStack() as stack:

@@ -1,26 +1,22 @@
-//! Where the members of a C struct are, as the compiler that laid it out wrote it down.
+//! What C types are made of, and where the members of structs are, as the compiler that laid them out wrote it down.
 
 use std::cell::Cell;
 
 use object::{Object, ObjectSection};
 
-use super::{ARRAY, Btf, ENUM, ENUM64, HEADER, INT, MAGIC, STRUCT, UNION};
+use super::{ARRAY, Btf, DATASEC, DEEPEST, ENUM, ENUM64, HEADER, INT, MAGIC, STRUCT, TYPEDEF, UNION, VAR};
 use crate::error::{Error, Result};
 
 const PTR: u32 = 2;
-const TYPEDEF: u32 = 8;
-const VOLATILE: u32 = 9;
-const CONST: u32 = 10;
-const RESTRICT: u32 = 11;
 const FLOAT: u32 = 16;
-const TYPE_TAG: u32 = 18;
 
 // enum's BTF_INT_ encodings, include/uapi/linux/btf.h
 const SIGNED: u32 = 1;
 const BOOL: u32 = 4;
 
-// More than any compiler nests, and has members; damaged BTF may have them without end.
-const DEEPEST: usize = 64;
+// As many as a field of a record may have.
+const MOST_ELEMENTS: usize = 1 << 20;
+// More than any struct has; damaged BTF may have them without end.
 const MOST_MEMBERS: usize = 1 << 18;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,14 +50,25 @@ pub(crate) enum Kind {
     Opaque(usize),
 }
 
-// What is left of those bounds.
+impl Member {
+    // What is all of something.
+    const fn alone(kind: Kind, count: Option<usize>) -> Self {
+        Self { name: String::new(), bit: 0, width: None, kind, count }
+    }
+}
+
+// How much deeper it may go, and how many members there may still be.
 #[derive(Clone, Copy)]
 struct Room<'a> {
     depth: usize,
     members: &'a Cell<usize>,
 }
 
-impl Room<'_> {
+impl<'a> Room<'a> {
+    const fn all(members: &'a Cell<usize>) -> Self {
+        Self { depth: DEEPEST, members }
+    }
+
     fn deeper(self) -> Option<Self> {
         self.members.set(self.members.get().checked_sub(1)?);
         Some(Self { depth: self.depth.checked_sub(1)?, ..self })
@@ -118,8 +125,7 @@ impl Btf {
             };
             let Some(at) = at.filter(|&at| self.is(at, STRUCT)) else { continue };
             let damaged = || refusal(format!("damaged BTF, in {name}"));
-            let mut layout =
-                self.layout(at, Room { depth: DEEPEST, members: &Cell::new(MOST_MEMBERS) }).ok_or_else(damaged)?;
+            let mut layout = self.layout(at, Room::all(&Cell::new(MOST_MEMBERS))).ok_or_else(damaged)?;
             // A struct that is declared in place has the typedef's name.
             plain.clone_into(&mut layout.name);
             if !found.contains(&layout) {
@@ -127,6 +133,33 @@ impl Btf {
             }
         }
         Ok(found)
+    }
+
+    // The type of that number; None where nothing is known of it.
+    pub(crate) fn content(&self, id: u32) -> Option<Member> {
+        let found = self.type_of(id, Room::all(&Cell::new(MOST_MEMBERS)))?;
+        Some(Member::alone(found.kind, found.count))
+    }
+
+    // A section's variables, as a struct.
+    pub(crate) fn section(&self, name: &str) -> Option<Member> {
+        let at = self.at(self.id(name, DATASEC)?)?;
+        let (_, count) = self.kind(at)?;
+        let left = Cell::new(MOST_MEMBERS);
+        let variables = (0..count).map(|entry| at + 12 + 12 * entry).map(|entry| {
+            let variable = self.at(self.word(entry)?).filter(|&at| self.is(at, VAR))?;
+            let [place, size] = [self.word(entry + 4)?, self.word(entry + 8)?].map(|number| number as usize);
+            // Compilers leave out what nobody uses of a variable, and do not say so in its type.
+            let whole =
+                self.type_of(self.word(variable + 8)?, Room::all(&left)).filter(|found| found.size == size && size > 0);
+            let (kind, count) = whole.map_or((Kind::Opaque(size), None), |found| (found.kind, found.count));
+            Some(Member { name: self.text(variable)?, bit: place.checked_mul(8)?, ..Member::alone(kind, count) })
+        });
+        let mut members: Vec<_> = variables.collect::<Option<_>>()?;
+        members.retain(|variable| variable.kind != Kind::Opaque(0));
+        let name = name.trim_start_matches('.').into();
+        let layout = Layout { name, size: self.word(at + 8)? as usize, align: 1, members };
+        Some(Member::alone(Kind::Struct(layout), None))
     }
 
     fn layout(&self, at: usize, room: Room<'_>) -> Option<Layout> {
@@ -142,13 +175,10 @@ impl Btf {
 
     // Adds the members of a struct, those of anonymous structs in it as its own.
     fn lay_out(&self, at: usize, base: usize, room: Room<'_>, to: &mut Layout, packed: &mut bool) -> Option<()> {
-        let (_, count) = self.kind(at)?;
-        let has_bitfields = self.word(at + 4)? >> 31 == 1;
-        for member in (0..count).map(|member| at + 12 + 12 * member) {
-            let (name, place) = (self.text(member)?, self.word(member + 8)? as usize);
-            let id = self.word(member + 4)?;
-            let (bit, width) = if has_bitfields { (place & 0xFF_FFFF, place >> 24) } else { (place, 0) };
-            let (inner, big_endian) = self.resolve(self.at(id)?)?;
+        for member in self.declared(at)? {
+            let [bit, width] = [member.at, member.bits].map(|number| number as usize);
+            let name = member.name;
+            let (inner, big_endian) = self.resolve(self.at(member.id)?)?;
             if name.is_empty() && self.is(inner, STRUCT) {
                 let own = self.layout(inner, room.deeper()?)?;
                 to.align = to.align.max(own.align);
@@ -177,18 +207,9 @@ impl Btf {
         Some(())
     }
 
-    // Past typedefs and qualifiers; whether a typedef said that the integer is big-endian.
-    fn resolve(&self, mut at: usize) -> Option<(usize, bool)> {
-        let mut big_endian = false;
-        for _ in 0..DEEPEST {
-            match self.kind(at)?.0 {
-                TYPEDEF => big_endian |= matches!(self.name(at)?, b"__be16" | b"__be32" | b"__be64"),
-                VOLATILE | CONST | RESTRICT | TYPE_TAG => (),
-                _ => return Some((at, big_endian)),
-            }
-            at = self.at(self.word(at + 8)?)?;
-        }
-        None
+    fn type_of(&self, id: u32, room: Room<'_>) -> Option<Type> {
+        let (at, big_endian) = self.resolve(self.at(id)?)?;
+        self.kind_of(at, big_endian, room)
     }
 
     fn kind_of(&self, at: usize, big_endian: bool, room: Room<'_>) -> Option<Type> {
@@ -217,7 +238,7 @@ impl Btf {
             FLOAT if size == 4 => number("f32", 4),
             FLOAT if size == 8 => number("f64", 8),
             FLOAT => single(Kind::Opaque(size), size, size.clamp(1, 16)),
-            ENUM | ENUM64 => {
+            ENUM | ENUM64 if matches!(size, 1 | 2 | 4 | 8) => {
                 let told = self.word(at + 4)? >> 31 == 1;
                 let signed = told || size <= 4 && self.hides_signs(at, kind, count)?;
                 let base = integer(size, signed, false);
@@ -236,23 +257,24 @@ impl Btf {
             }
             UNION => {
                 let mut align = 1;
-                for member in (0..count).map(|member| at + 12 + 12 * member) {
-                    let (inner, _) = self.resolve(self.at(self.word(member + 4)?)?)?;
-                    align = align.max(self.kind_of(inner, false, room.deeper()?)?.align);
+                for member in self.declared(at)? {
+                    align = align.max(self.type_of(member.id, room.deeper()?)?.align);
                 }
                 single(Kind::Opaque(size), size, if size.is_multiple_of(align) { align } else { 1 })
             }
             ARRAY => {
                 let count = self.word(at + 20)? as usize;
-                let (inner, big_endian) = self.resolve(self.at(self.word(at + 12)?)?)?;
-                let element = self.kind_of(inner, big_endian, room.deeper()?)?;
+                let element = self.type_of(self.word(at + 12)?, room.deeper()?)?;
                 let size = element.size.checked_mul(count)?;
                 let rows =
                     element.count.is_some() && matches!(&element.kind, Kind::Number(text) if text.ends_with("char"));
+                let count = count.checked_mul(element.count.unwrap_or(1))?;
                 Some(match element.kind {
                     Kind::Opaque(_) => Type { kind: Kind::Opaque(size), size, ..element },
-                    _ if rows => Type { kind: Kind::Opaque(size), size, count: None, ..element },
-                    _ => Type { count: Some(count.checked_mul(element.count.unwrap_or(1))?), size, ..element },
+                    _ if rows || count > MOST_ELEMENTS => {
+                        Type { kind: Kind::Opaque(size), size, count: None, ..element }
+                    }
+                    _ => Type { count: Some(count), size, ..element },
                 })
             }
             _ => None,
@@ -287,14 +309,6 @@ impl Btf {
             found => found.is_some_and(|(kind, _)| kind == ENUM64),
         };
         Some(!self.types.iter().any(told))
-    }
-
-    fn at(&self, id: u32) -> Option<usize> {
-        self.types.get(id.checked_sub(1)? as usize).copied()
-    }
-
-    fn text(&self, at: usize) -> Option<String> {
-        Some(String::from_utf8_lossy(self.name(at)?).into_owned())
     }
 }
 

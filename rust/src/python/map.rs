@@ -35,9 +35,8 @@ impl Map {
         let btf = btf.map_err(Error::kernel("cannot load the types of the map"))?;
         let types = btf.as_ref().zip(locked.as_ref());
         let types = types.map(|(btf, types)| MapTypes { btf: btf.as_fd(), key: types.key, value: types.value });
-        let definition = MapDefinition { kind, key_size, value_size, max_entries, flags, name, types };
-        let map = maps::Map::create(&definition, possible_cpus)?;
-        Ok(Self { inner: RwLock::new(Some(Arc::new(map))) })
+        let definition = MapDefinition { kind, key_size, value_size, max_entries, flags, name, types, inner: None };
+        maps::Map::create(&definition, possible_cpus).map(Self::from)
     }
 
     fn fileno(&self) -> Result<i32> {
@@ -71,6 +70,12 @@ impl Map {
 
     fn close(&self) {
         drop(self.inner.write().map(|mut inner| inner.take()));
+    }
+}
+
+impl From<maps::Map> for Map {
+    fn from(map: maps::Map) -> Self {
+        Self { inner: RwLock::new(Some(Arc::new(map))) }
     }
 }
 

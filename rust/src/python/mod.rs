@@ -8,6 +8,7 @@ mod error;
 mod kernel;
 mod link;
 mod map;
+mod object;
 mod program;
 mod stream;
 mod user_ring;
@@ -21,6 +22,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<decoder::Decoder>()?;
     module.add_class::<link::Link>()?;
     module.add_class::<map::Map>()?;
+    module.add_class::<object::Load>()?;
+    module.add_class::<object::Object>()?;
     module.add_class::<program::Program>()?;
     module.add_class::<stream::Stream>()?;
     module.add_class::<user_ring::UserRing>()?;

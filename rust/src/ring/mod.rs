@@ -3,7 +3,13 @@
 //! The kernel maps the data pages twice in a row, so that every record is one piece of memory. A reader looks at a
 //! *window*, from its own position to the producers', walks its records with [`scan`], and stores its position once.
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod refusals;
 pub(crate) mod scan;
+#[cfg(test)]
+mod tests;
 pub(crate) mod user;
 
 use std::cell::Cell;
@@ -52,12 +58,17 @@ impl Ring {
         let refused = "cannot map the ring buffer's pages";
         let consumer = Mapping::of_map(map, 0, page, true).map_err(Error::kernel(refused))?;
         let producer = Mapping::of_map(map, page as u64, page + 2 * size, false).map_err(Error::kernel(refused))?;
+        Ok(Self::over(consumer, producer))
+    }
+
+    fn over(consumer: Mapping, producer: Mapping) -> Self {
+        let page = rustix::param::page_size();
         let start = Cell::new(0);
         let ring = Self {
+            size: ((producer.len() - page) / 2) as u64,
+            page: page as u64,
             consumer,
             producer,
-            size: size as u64,
-            page: page as u64,
             position: start.clone(),
             acknowledged: start,
             end: Cell::new(u64::MAX),
@@ -66,7 +77,7 @@ impl Ring {
         let start = ring.consumer_position().load(Ordering::Acquire);
         ring.position.set(start);
         ring.acknowledged.set(start);
-        Ok(ring)
+        ring
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -167,45 +178,5 @@ impl<'a> Window<'a> {
 
     pub(crate) fn address(&self) -> usize {
         self.base.addr()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-    use std::os::fd::AsFd;
-
-    use aya_obj::generated::{bpf_cmd, bpf_map_info};
-
-    use super::*;
-    use crate::sys::{Call, fake};
-
-    // What the kernel says of a map, which is no map here: whatever is opened but refused, never gets to its pages.
-    fn refusal(type_: MapType, map_flags: u32) -> String {
-        let answer = move |call: &Call<'_>| {
-            let Call::Bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, attr) = call else { panic!("another call") };
-            // SAFETY: the caller gave a bpf_map_info to be filled, which lives as long as the call.
-            let info = unsafe { &mut *(attr.info.info as *mut bpf_map_info) };
-            info.type_ = type_ as u32;
-            info.map_flags = map_flags;
-            info.max_entries = 4096;
-            Ok(0)
-        };
-        let file = File::open("/dev/null").unwrap();
-        fake::with(answer, || Ring::open(file.as_fd()).map(drop).unwrap_err().to_string())
-    }
-
-    #[test]
-    fn a_ring_that_overwrites_is_refused() {
-        let why = refusal(MapType::BPF_MAP_TYPE_RINGBUF, bpf::RINGBUF_OVERWRITE);
-        assert!(why.contains("BPF_F_RB_OVERWRITE") && why.contains("without that flag"), "{why}");
-        let why = refusal(MapType::BPF_MAP_TYPE_RINGBUF, 0);
-        assert!(why.starts_with("cannot map"), "{why}");
-    }
-
-    #[test]
-    fn another_map_is_refused() {
-        let why = refusal(MapType::BPF_MAP_TYPE_HASH, 0);
-        assert!(why.contains("is not a ring buffer (its type is 1)"), "{why}");
     }
 }

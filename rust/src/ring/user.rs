@@ -117,51 +117,42 @@ mod tests {
 
     const SIZE: usize = 4096;
 
-    // The same pages in memory of our own, and the kernel's side of them as the document says (__bpf_user_ringbuf_peek).
-    struct Fake {
-        ring: UserRing,
-        // The data as the kernel has it, once.
-        data: Vec<u8>,
-    }
+    // The kernel's side of the ring (__bpf_user_ringbuf_peek and __bpf_user_ringbuf_sample_release), which reads the data
+    // where it stands the second time.
+    struct Fake(UserRing);
 
     impl Fake {
         fn new(start: u64) -> Self {
             let page = rustix::param::page_size();
-            let consumer = Mapping::anonymous(page).unwrap();
-            let producer = Mapping::anonymous(page + 2 * SIZE).unwrap();
+            let (consumer, producer) = (Mapping::anonymous(page).unwrap(), Mapping::of_fake_ring(SIZE).unwrap());
             let ring = UserRing { consumer, producer, size: SIZE as u64, page };
             ring.consumer_position().store(start, Ordering::Relaxed);
             ring.producer_position().store(start, Ordering::Relaxed);
-            Self { ring, data: vec![0; SIZE] }
+            Self(ring)
         }
 
-        fn write(&mut self, rows: &Rows, from: usize) -> usize {
-            let before = self.ring.producer_position().load(Ordering::Relaxed);
-            let count = self.ring.write(rows, from).unwrap();
-            let written = (self.ring.producer_position().load(Ordering::Relaxed) - before) as usize;
-            // What lies behind the data's end is its beginning.
-            let start = before as usize % SIZE;
-            for at in start..start + written {
-                // SAFETY: the ring wrote there, within its pages.
-                self.data[at % SIZE] = unsafe { self.ring.producer.base().add(self.ring.page + at).read() };
-            }
-            count
+        fn bytes(&self, position: u64, count: usize) -> Vec<u8> {
+            let read = |at: usize| {
+                let place = self.0.page + SIZE + (position as usize + at) % SIZE;
+                // SAFETY: within the second of the two mappings.
+                unsafe { self.0.producer.base().add(place).read() }
+            };
+            (0..count).map(read).collect()
         }
 
         fn read(&mut self) -> Option<Vec<u8>> {
-            let produced = self.ring.producer_position().load(Ordering::Acquire);
-            let consumed = self.ring.consumer_position().load(Ordering::Acquire);
+            let produced = self.0.producer_position().load(Ordering::Acquire);
+            let consumed = self.0.consumer_position().load(Ordering::Acquire);
             assert_eq!(produced % 8, 0, "EINVAL");
             if consumed >= produced {
                 return None;
             }
-            let byte = |at: u64| self.data[(consumed + at) as usize % SIZE];
-            let word = u32::from_ne_bytes([byte(0), byte(1), byte(2), byte(3)]);
+            let word = u32::from_ne_bytes(self.bytes(consumed, 4).try_into().unwrap());
             assert_eq!(word >> 30, 0, "busy or discarded");
             let whole = (u64::from(word) + 8).next_multiple_of(8);
             assert!(whole <= produced - consumed, "EINVAL");
-            let payload = (0..u64::from(word)).map(|at| byte(8 + at)).collect();
-            self.ring.consumer_position().store(consumed + whole, Ordering::Release);
+            let payload = self.bytes(consumed + 8, word as usize);
+            self.0.consumer_position().store(consumed + whole, Ordering::Release);
             Some(payload)
         }
     }
@@ -199,12 +190,12 @@ mod tests {
                 let room = SIZE / whole - model.len();
                 let given = rows(&layout, &values, width);
                 let from = write / 3;
-                let count = fake.write(&given, from);
+                let count = fake.0.write(&given, from).unwrap();
                 prop_assert_eq!(count, room.min(write - from));
                 model.extend(values[from..from + count].iter().map(|value| {
                     [&vec![0; before], value.as_slice(), &vec![0; after]].concat()
                 }));
-                prop_assert_eq!(fake.ring.unread(), (model.len() * whole) as u64);
+                prop_assert_eq!(fake.0.unread(), (model.len() * whole) as u64);
                 for _ in 0..read {
                     prop_assert_eq!(fake.read(), model.pop_front());
                 }
@@ -218,9 +209,9 @@ mod tests {
         let given = rows(&layout, &[vec![1; 8]], 8);
         for (consumed, produced) in [(0, SIZE as u64 + 8), (8, 0), (0, 4)] {
             let mut fake = Fake::new(0);
-            fake.ring.consumer_position().store(consumed, Ordering::Relaxed);
-            fake.ring.producer_position().store(produced, Ordering::Relaxed);
-            let error = fake.ring.write(&given, 0).unwrap_err();
+            fake.0.consumer_position().store(consumed, Ordering::Relaxed);
+            fake.0.producer_position().store(produced, Ordering::Relaxed);
+            let error = fake.0.write(&given, 0).unwrap_err();
             assert!(error.to_string().contains("does another process write"), "{error}");
         }
     }
