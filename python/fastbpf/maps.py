@@ -33,8 +33,8 @@ reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash str
 task_storage bloom_filter user_ringbuf cgrp_storage arena insn_array
 """
 _KNOWN: Final = """
-hash array lru_hash percpu_hash percpu_array lru_percpu_hash ringbuf perf_event_array prog_array stack_trace
-array_of_maps
+hash array lru_hash percpu_hash percpu_array lru_percpu_hash ringbuf user_ringbuf perf_event_array prog_array
+stack_trace array_of_maps
 """
 _TYPES: Final = {name: _NAMES.split().index(name) for name in _KNOWN.split()}
 # Their keys are numbers from 0 on, or what the kernel gives.
@@ -53,6 +53,8 @@ _ALIKE: Final = {
     "array_of_maps": "all its maps have one type, sizes and flags",
     "hash_of_maps": "all its maps have one type, sizes and flags",
 }
+# They have no elements, but records, for which there are other classes.
+_RINGS: Final = {"ringbuf": "fb.RingBuffer", "user_ringbuf": "fb.UserRingBuffer"}
 
 _RDONLY_PROG: Final = 1 << 7  # BPF_F_RDONLY_PROG: programs cannot write to it (5.2)
 
@@ -64,7 +66,7 @@ class MapSpec:
     """What a map is to be: a description that touches no kernel.
 
     Args:
-        type: "hash", "array", "lru_hash", "percpu_hash", "percpu_array", "lru_percpu_hash", "ringbuf",
+        type: "hash", "array", "lru_hash", "percpu_hash", "percpu_array", "lru_percpu_hash", "ringbuf", "user_ringbuf",
             "perf_event_array", "prog_array", "stack_trace" or "array_of_maps", the kernel's names.
         key: the key's type; that of arrays and stack traces is `fb.u32`, a ring buffer has none.
         value: the value's type, a field type or a `Struct`, which may have one `fb.spin_lock`; that of stack traces is
@@ -105,9 +107,11 @@ class MapSpec:
             raise LayoutError(f"inner={self.inner!r}: say what the maps of an array_of_maps are like, as a MapSpec")
         if self.type != "array_of_maps" and self.inner is not None:
             raise LayoutError(f"a {self.type} map holds no maps; leave out inner=")
-        if self.type == "ringbuf":
+        if self.type in _RINGS:
             if self.key is not None or self.value is not None:
-                raise LayoutError("a ring buffer has no key and no value; give its records' layout to fb.RingBuffer")
+                raise LayoutError(
+                    f"a ring buffer has no key and no value; give its records' layout to {_RINGS[self.type]}"
+                )
             page = 4096
             if self.max_entries < page or self.max_entries & (self.max_entries - 1):
                 raise LayoutError(
@@ -270,7 +274,7 @@ class Map(MutableMapping[Any, Any]):
 
     def _layouts(self) -> tuple[Layout, Layout]:
         if self.spec.key is None or self.spec.value is None:
-            raise LayoutError(f"{self!r} has no elements; read it with fb.RingBuffer(map, Struct)")
+            raise LayoutError(f"{self!r} has no elements, but records: use {_RINGS[self.spec.type]}(map, Struct)")
         return self.spec.key, self.spec.value
 
     def _descriptor(self, value: Any) -> int:

@@ -12,6 +12,7 @@ mod sequence;
 mod source;
 mod tables;
 mod transport;
+pub(crate) mod writer;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
