@@ -32,7 +32,8 @@ reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash str
 task_storage bloom_filter user_ringbuf cgrp_storage arena insn_array
 """
 _KNOWN: Final = """
-hash array lru_hash percpu_hash percpu_array lru_percpu_hash ringbuf user_ringbuf perf_event_array prog_array stack_trace
+hash array lru_hash percpu_hash percpu_array lru_percpu_hash ringbuf user_ringbuf perf_event_array prog_array
+stack_trace
 """
 _TYPES: Final = {name: _NAMES.split().index(name) for name in _KNOWN.split()}
 # Their keys are numbers from 0 on, or what the kernel gives.
