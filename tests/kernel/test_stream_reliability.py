@@ -177,12 +177,10 @@ def test_a_record_that_stays_busy_holds_back_what_comes_after_it_and_nothing_els
             with slow.busy():
                 write(4, 5)
                 assert numbers(stream.next_batch(20, least=3)) == [1, 2, 3]
-                before, cpu = stream.stats.wakeups, time.process_time()
-                # another thread's program runs meanwhile, on the CPU that this process is charged for
+                before = stream.stats.wakeups
                 assert stream.next_batch(2.0) is None
                 looks = stream.stats.wakeups - before
                 assert not stream.ended
-                assert time.process_time() - cpu < 2 * 2.0
                 # a look every 25 ms, and more of them at first
                 assert looks < 200, looks
             assert stream.read(rows=3)["number"].to_pylist() == [1_000_000, 4, 5]
