@@ -16,12 +16,6 @@ pub(crate) struct Cursor {
     pub(crate) last: usize,
 }
 
-impl Cursor {
-    pub(crate) fn new() -> Self {
-        Self { at: 0, last: 0 }
-    }
-}
-
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     // The block is full, or holds as many records as were asked for.

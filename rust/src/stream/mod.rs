@@ -12,6 +12,7 @@ mod sequence;
 mod source;
 mod tables;
 mod transport;
+mod whole;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,7 +30,7 @@ pub(crate) use self::sequence::Place;
 pub(crate) use self::source::Input;
 use self::source::{Drained, Source};
 pub(crate) use self::tables::{Route, Tag};
-pub(crate) use self::transport::Transport;
+pub(crate) use self::transport::{Form, Transport};
 use crate::error::{Error, Result};
 use crate::record::plan::Plan;
 use crate::sys::poll::{EventFd, Woken, wait};
@@ -50,6 +51,7 @@ const UNTOLD: Duration = Duration::from_millis(10);
 const UNFINISHED: Duration = Duration::from_secs(1);
 // What a stream keeps for a slow reader; then the ring fills, and what finds no room is counted.
 const QUEUE_BYTES: usize = 64 << 20;
+const MOST: usize = 255;
 
 pub(crate) struct Policy {
     pub(crate) max_rows: usize,
@@ -58,6 +60,8 @@ pub(crate) struct Policy {
     pub(crate) overflow: Overflow,
     // Gives events in the order of their times, each so long after it happened.
     pub(crate) look_back: Option<Duration>,
+    // Gives columns; or else whole records, to be decoded later.
+    pub(crate) decode: bool,
 }
 
 pub(crate) struct Stream {
@@ -195,6 +199,11 @@ impl Stream {
         for part in parts {
             let state = part.lock()?;
             state.check_whole()?;
+            if part.policy.decode != policy.decode {
+                return Err(Error::Stream(
+                    "streams that decode and streams that do not (decode=False) cannot become one".into(),
+                ));
+            }
             check_times(state.source.as_ref().map_or(&[][..], Source::inputs), &part.plans, &policy)?;
         }
         let mut inputs = Vec::new();
@@ -203,6 +212,7 @@ impl Stream {
         let mut plans: Vec<Arc<Plan>> = Vec::new();
         let mut gathered = Queue::new(0, Overflow::Block);
         let mut statistics = Statistics::default();
+        let mut sources = 0;
         for part in parts {
             let (source, queue, counted) = part.take_apart()?;
             let mut released = source.release()?;
@@ -218,10 +228,18 @@ impl Stream {
                 })
                 .collect();
             for batch in queue.batches.into_iter().chain(released.queue.batches) {
-                gathered.batches.push_back(Batch { table: renumbered[batch.table], ..batch });
+                gathered.batches.push_back(if policy.decode {
+                    Batch { table: renumbered[batch.table], ..batch }
+                } else {
+                    whole::shifted(batch, sources)?
+                });
             }
             released.inputs.iter_mut().for_each(|input| input.route.renumber(&renumbered));
             released.per_cpu.iter_mut().for_each(|group| group.way.route.renumber(&renumbered));
+            let own = released.inputs.iter().map(|input| input.source).max().map_or(0, |last| last + 1);
+            released.inputs.iter_mut().for_each(|input| input.source += sources);
+            released.per_cpu.iter_mut().for_each(|group| group.way.source += sources);
+            sources += own;
             inputs.extend(released.inputs);
             per_cpu.extend(released.per_cpu);
             statistics.received += released.drained.events;
@@ -243,8 +261,10 @@ impl Stream {
         statistics: Statistics,
     ) -> Result<Arc<Self>> {
         static ID: AtomicU64 = AtomicU64::new(1);
+        check_count(plans.len())?;
+        check_count(inputs.iter().map(|input| input.source).max().unwrap_or(0))?;
         let wakes: Vec<Arc<OwnedFd>> = inputs.iter().flat_map(|input| input.transport.wakes()).collect();
-        let source = Source::new(inputs, per_cpu, plans.clone(), policy.max_rows, policy.look_back);
+        let source = Source::new(inputs, per_cpu, plans.clone(), &policy)?;
         let limit = if policy.background { (QUEUE_BYTES / source.slab_size()).max(2) } else { 0 };
         let now = Instant::now();
         let state = State {
@@ -282,8 +302,22 @@ impl Stream {
         self.id
     }
 
+    // Of each table.
     pub(crate) fn schemas(&self) -> Vec<SchemaRef> {
+        if !self.policy.decode {
+            return vec![whole::schema()];
+        }
         self.plans.iter().map(|plan| Arc::clone(&plan.schema)).collect()
+    }
+
+    // The kind of buffer of each source.
+    pub(crate) fn sources(&self) -> Result<Vec<Form>> {
+        let state = self.lock()?;
+        let source = state.source.as_ref().ok_or_else(taken)?;
+        let mut forms: Vec<_> = source.inputs().iter().map(|input| (input.source, input.transport.form())).collect();
+        forms.sort_unstable_by_key(|&(source, _)| source);
+        forms.dedup();
+        Ok(forms.into_iter().map(|(_, form)| form).collect())
     }
 
     // Becomes readable when there is something for a reader that was told to come back.
@@ -555,6 +589,16 @@ impl Statistics {
 
 fn taken() -> Error {
     Error::Stream("this stream was stopped or closed, or is a part of another one already".into())
+}
+
+// Types of record, or sources: their numbers are kept in a byte.
+pub(crate) fn check_count(count: usize) -> Result<()> {
+    if count > MOST {
+        return Err(Error::Layout(format!(
+            "a stream has at most {MOST} types of record, and as many parts; make several"
+        )));
+    }
+    Ok(())
 }
 
 fn check_times(inputs: &[Input], plans: &[Arc<Plan>], policy: &Policy) -> Result<()> {
