@@ -53,12 +53,12 @@ class RecordBatch:
     def to_ndjson(self) -> bytes:
         """A JSON object a line.
 
-        Times are ISO 8601 in UTC with nine digits, 64-bit integers plain numbers, bytes hexadecimal text, lists arrays,
-        and null is null.
+        Times are ISO 8601 in UTC with nine digits, durations nanoseconds, 64-bit integers plain numbers, bytes hexadecimal
+        text, lists arrays, structs objects, and null is null.
         """
 
     def to_csv(self, header: bool = True) -> bytes:
-        """Comma-separated values (RFC 4180); as `to_ndjson`, but lists are text such as "[1, 2]" and null is empty."""
+        """Comma-separated values (RFC 4180); as `to_ndjson`, but null is empty, and lists and structs are their JSON text."""
 
     def to_text(self, offset: int, length: int) -> list[list[str | None]]:
         """Rows as a terminal shows them, a list of cells each; None is null."""

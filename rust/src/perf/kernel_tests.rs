@@ -21,7 +21,8 @@ const NO_ROOM: i32 = -libc::ENOSPC;
 
 fn create(kind: MapType, entries: u32, value_size: u32) -> OwnedFd {
     let kind = kind as u32;
-    let definition = MapDefinition { kind, key_size: 4, value_size, max_entries: entries, flags: 0, name: "events" };
+    let definition =
+        MapDefinition { kind, key_size: 4, value_size, max_entries: entries, flags: 0, name: "events", types: None };
     bpf::map_create(&definition).expect("a map; these tests run as root")
 }
 

@@ -8,6 +8,8 @@ pub(crate) mod block;
 pub(crate) mod columns;
 mod dictionary;
 pub(crate) mod kind;
+#[cfg(test)]
+mod model;
 mod names;
 mod nested;
 mod parse;

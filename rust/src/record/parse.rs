@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn the_cause_is_told() {
-        let deep = "struct 1{a@0=".repeat(10) + "u8" + &"}".repeat(10);
+        let deep = format!("{}u8{}", "struct 1{a@0=".repeat(10), "}".repeat(10));
         let endless = "struct 1{a@0=".repeat(100_000);
         for (text, cause) in [
             ("", "the end is no type"),

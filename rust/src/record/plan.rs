@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 
+use super::address;
 use super::kind::{Address, Bits, Clock, Field, Kind, Names, Number, Struct, Union};
 use super::parse::{LARGEST_RECORD, parse, shortened};
 use super::schema::column;
@@ -84,10 +85,10 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) enum Node {
     Leaf(usize),
-    Struct(Vec<Node>),
-    List(usize, Box<Node>),
+    Struct(Vec<Self>),
+    List(usize, Box<Self>),
     // Each member with the leaf that says where it holds.
-    Union(Vec<(usize, Node)>),
+    Union(Vec<(usize, Self)>),
 }
 
 impl Plan {
@@ -188,12 +189,9 @@ impl Leaf {
             Form::Bytes(count) => count,
             Form::Numbers(number, count) => number.width() * count,
             Form::Chars(_) | Form::Enum(..) => 4,
-            Form::Address(Address::Ipv4) => 15,
-            Form::Address(Address::Ipv6) => 39,
-            Form::Address(Address::Mac) => 17,
+            Form::Address(address) => address::room(address),
             Form::Stack(count) => 8 * count,
-            Form::Bool | Form::Flag(_) | Form::Selected => 0,
-            Form::Text { .. } | Form::TailBytes | Form::TailNumbers(_) | Form::Record => 0,
+            _ => 0, // bits, and tails
         }
     }
 
