@@ -220,4 +220,4 @@ def claim_capture(output: str, *, force: bool, live: bool) -> FilePlace:
         for one in outputs:
             one.discard()
 
-    return FilePlace(lambda record, metadata: CaptureSink(outputs, record, metadata), discard, live=live)
+    return FilePlace(lambda stream, metadata: CaptureSink(outputs, stream, metadata), discard, live=live)

@@ -76,7 +76,7 @@ class Trace(RingBuffer):
 
     `probe` is what is traced, `program` what runs there, `record` the layout of its records, `command` the command that
     is followed, if any, and `detached` whether the program was taken off the probe. A `Trace` takes what `trace` takes,
-    and `decode`: a layout to decode the records with in place of `record`, such as one that keeps them as they are.
+    and `decode`, as `RingBuffer` does.
     """
 
     probe: probes.Probe
@@ -96,7 +96,7 @@ class Trace(RingBuffer):
         text: int = 256,
         include_self: bool = False,
         raw: bool = False,
-        decode: type[Struct] | None = None,
+        decode: bool = True,
         max_rows: int = 65_536,
         max_latency: float = 0.001,
         background: bool = True,
@@ -136,10 +136,11 @@ class Trace(RingBuffer):
             self.program = stack.enter_context(ProgramSpec(self.probe.program_type, plan.code, name=name).load())
             super().__init__(
                 self.program.maps["events"],
-                decode or plan.record,
+                plan.record,
                 max_rows=max_rows,
                 max_latency=max_latency,
                 background=background,
+                decode=decode,
                 lost=self.program.maps["counters"],
             )
             stack.callback(self._native.close)

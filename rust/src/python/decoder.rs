@@ -8,7 +8,7 @@ use super::stream::{Table, Tagged, plans, route};
 use crate::error::{Error, Result};
 use crate::record::plan::Plan;
 use crate::stream::replay::Replay;
-use crate::stream::{Batch, Form, check_count};
+use crate::stream::{Batch, Form, add_plans, check_names};
 use crate::sys::clock::Offsets;
 
 // Decodes records that were taken from buffers whole, as the live stream does.
@@ -30,16 +30,10 @@ impl Decoder {
                 "perf" => Form::Perf,
                 other => return Err(Error::Layout(format!("there is no kind of buffer {other:?}"))),
             };
-            let mut numbers = Vec::new();
-            for plan in plans(tables)? {
-                let plan = if form == Form::Ring { plan.without_lead()? } else { plan };
-                // Records of one layout go to one table, as in a stream of several.
-                let known = all.iter().position(|known| known.is_like(&plan));
-                numbers.push(known.unwrap_or(all.len()));
-                if known.is_none() {
-                    all.push(Arc::new(plan));
-                }
-            }
+            let ringed = |plan: Plan| if form == Form::Ring { plan.without_lead() } else { Ok(plan) };
+            let own: Vec<_> =
+                plans(tables)?.into_iter().map(|plan| Ok(Arc::new(ringed(plan)?))).collect::<Result<_>>()?;
+            let numbers = add_plans(&mut all, &own);
             let mut route = route(tag);
             if !route.fits(numbers.len()) {
                 return Err(Error::Layout("a tag names a type of record that is not there".into()));
@@ -47,7 +41,7 @@ impl Decoder {
             route.renumber(&numbers);
             routes.push((form, route));
         }
-        check_count(all.len())?;
+        check_names(&all)?;
         Ok(Self { replay: Mutex::new(Replay::new(routes, &all, max_rows)?), plans: all })
     }
 
@@ -66,6 +60,11 @@ impl Decoder {
     fn take(&self, py: Python<'_>, end: bool) -> Result<Vec<RecordBatch>> {
         let batches = py.detach(|| self.lock().take(end))?;
         Ok(batches.into_iter().map(|Batch { rows, table }| RecordBatch { rows, table }).collect())
+    }
+
+    // The names of the tables.
+    fn names(&self) -> Vec<String> {
+        self.plans.iter().map(|plan| plan.name().to_owned()).collect()
     }
 
     // The Arrow schema of each table.

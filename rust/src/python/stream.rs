@@ -168,6 +168,11 @@ impl Stream {
         Ok(statistics.into())
     }
 
+    // The names of the tables.
+    fn names(&self) -> Vec<String> {
+        self.stream.names()
+    }
+
     // The kind of buffer of each source.
     fn sources(&self, py: Python<'_>) -> Result<Vec<&'static str>> {
         let name = |form| if form == Form::Ring { "ring" } else { "perf" };

@@ -179,6 +179,7 @@ impl Stream {
         policy: Policy,
     ) -> Result<Arc<Self>> {
         Self::check_unread(&maps)?;
+        check_names(&plans)?;
         check_times(&inputs, &plans, &policy)?;
         Self::begin(inputs, per_cpu, maps, plans, policy, Queue::new(0, Overflow::Block), Statistics::default())
     }
@@ -196,7 +197,9 @@ impl Stream {
 
     // One stream of several: they are over, and what they had gathered comes first.
     pub(crate) fn combine(parts: &[Arc<Self>], policy: Policy) -> Result<Arc<Self>> {
+        let mut all: Vec<Arc<Plan>> = Vec::new();
         for part in parts {
+            add_plans(&mut all, &part.plans);
             let state = part.lock()?;
             state.check_whole()?;
             if part.policy.decode != policy.decode {
@@ -206,6 +209,7 @@ impl Stream {
             }
             check_times(state.source.as_ref().map_or(&[][..], Source::inputs), &part.plans, &policy)?;
         }
+        check_names(&all)?;
         let mut inputs = Vec::new();
         let mut per_cpu = Vec::new();
         let mut maps = Vec::new();
@@ -216,17 +220,7 @@ impl Stream {
         for part in parts {
             let (source, queue, counted) = part.take_apart()?;
             let mut released = source.release()?;
-            // Records of one layout go to one table.
-            let renumbered: Vec<usize> = released
-                .plans
-                .drain(..)
-                .map(|plan| {
-                    plans.iter().position(|known| known.is_like(&plan)).unwrap_or_else(|| {
-                        plans.push(plan);
-                        plans.len() - 1
-                    })
-                })
-                .collect();
+            let renumbered = add_plans(&mut plans, &released.plans);
             for batch in queue.batches.into_iter().chain(released.queue.batches) {
                 gathered.batches.push_back(if policy.decode {
                     Batch { table: renumbered[batch.table], ..batch }
@@ -261,7 +255,6 @@ impl Stream {
         statistics: Statistics,
     ) -> Result<Arc<Self>> {
         static ID: AtomicU64 = AtomicU64::new(1);
-        check_count(plans.len())?;
         check_count(inputs.iter().map(|input| input.source).max().unwrap_or(0))?;
         let wakes: Vec<Arc<OwnedFd>> = inputs.iter().flat_map(|input| input.transport.wakes()).collect();
         let source = Source::new(inputs, per_cpu, plans.clone(), &policy)?;
@@ -308,6 +301,15 @@ impl Stream {
             return vec![whole::schema()];
         }
         self.plans.iter().map(|plan| Arc::clone(&plan.schema)).collect()
+    }
+
+    // The names of the tables.
+    pub(crate) fn names(&self) -> Vec<String> {
+        if self.policy.decode {
+            self.plans.iter().map(|plan| plan.name().into()).collect()
+        } else {
+            vec!["Record".into()]
+        }
     }
 
     // The kind of buffer of each source.
@@ -589,6 +591,27 @@ impl Statistics {
 
 fn taken() -> Error {
     Error::Stream("this stream was stopped or closed, or is a part of another one already".into())
+}
+
+// Records of one layout go to one table: where those of each plan go.
+pub(crate) fn add_plans(all: &mut Vec<Arc<Plan>>, plans: &[Arc<Plan>]) -> Vec<usize> {
+    let mut place = |plan: &Arc<Plan>| {
+        all.iter().position(|known| known.is_like(plan)).unwrap_or_else(|| {
+            all.push(Arc::clone(plan));
+            all.len() - 1
+        })
+    };
+    plans.iter().map(&mut place).collect()
+}
+
+// Tables are told apart by their names.
+pub(crate) fn check_names(plans: &[Arc<Plan>]) -> Result<()> {
+    check_count(plans.len())?;
+    let mut names = BTreeSet::new();
+    plans.iter().map(|plan| plan.name()).try_for_each(|name| {
+        let twice = || Error::Layout(format!("two different types of record are called {name:?}; rename one of them"));
+        names.insert(name).then_some(()).ok_or_else(twice)
+    })
 }
 
 // Types of record, or sources: their numbers are kept in a byte.

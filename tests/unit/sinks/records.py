@@ -3,8 +3,9 @@
 import functools
 import struct
 
+from tests.unit.record.decoding import RingDecoder
+
 import fastbpf as fb
-from fastbpf import _native
 from fastbpf.stream import Stats
 
 STATS = Stats(7, 7, 0, 1, None, 0, 2, 400, 1, 3)
@@ -49,6 +50,6 @@ def record(i):
 
 @functools.cache
 def batch(rows, first=0):
-    decoder = _native.Decoder(Event.columns(), Event.size, max(rows, 1))
+    decoder = RingDecoder(Event.columns(), Event.size, max(rows, 1))
     decoded = decoder.decode(b"".join(map(record, range(first, first + rows))), (0, 1_700_000_000 * 10**9, 0))
     return [*decoded, decoder.finish()][0]
