@@ -17,8 +17,8 @@ length   payload
 HEAD, the first frame, is JSON: the machine (kernel, architecture, byte order, page size, boot id), what was traced, and
 `sources`. A source is what buffers have in common: `buffer`, "ring" or "perf"; `tables`, the types of record in them,
 each with `columns` (`Struct.columns()`; of a perf buffer's samples also what the kernel put before the record), `size`
-and what its schema `told`; and `tag`, null or the field that selects one: its name, offset, bytes, and pairs of a number
-and the place of its type among the tables.
+and what its schema `told`; and `tag`, null or the field that selects one: its name, offset, bytes, and pairs of a
+number and the place of its type among the tables.
 
 DATA is records in the order in which the stream gave them: three numbers of 8 bytes (what to add to CLOCK_MONOTONIC,
 CLOCK_BOOTTIME and CLOCK_TAI to get UTC, in nanoseconds), the number of runs (8 bytes), for each run its source and its
