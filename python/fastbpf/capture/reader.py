@@ -66,6 +66,8 @@ class Capture:
         self.names = self._decoder.names()
         self._ready: deque[_native.RecordBatch] = deque()
         self._failure: CaptureError | None = None
+        # Whether the whole file was read; there may be batches that were not taken yet.
+        self._read = False
         self._rows = 0
         self._taken = False
 
@@ -151,7 +153,7 @@ class Capture:
         del timeout, least  # nothing is waited for
         if self.closed:
             raise StreamError("this capture is closed; replay it anew")
-        while not self._ready and not self.ended and not self._failure:
+        while not self._ready and not self._read and not self._failure:
             self._advance()
         if self._ready:
             batch = self._ready.popleft()
@@ -161,6 +163,7 @@ class Capture:
             return batch
         if self._failure:
             raise self._failure
+        self.ended = True
         return None
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -257,7 +260,7 @@ class Capture:
         self._file.close()
         # A recorder keeps texts whole: what is cut is cut here.
         self.stats = stats._replace(cut=stats.cut + self._decoder.cuts)
-        self.ended = True
+        self._read = True
 
     def _keep(self, *, end: bool) -> None:
         for batch in self._decoder.take(end):

@@ -17,7 +17,7 @@ from fastbpf.cli.words import counted
 from fastbpf.sinks.errors import SinkError, SinkFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from fastbpf import _native
     from fastbpf.cli.session import Source
@@ -68,10 +68,10 @@ class PipeView:
     path = ""
     is_pipe = True
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: Sequence[str] = ()) -> None:
         self.rows = 0
-        # Of several types of record each line tells its own.
-        self._names = names if len(names) > 1 else []
+        # Of several types of record, each of whose lines tells its own.
+        self._names = names
         self._gone = False
         self._stalled = False
         self._poll = select.poll()
@@ -92,7 +92,7 @@ class PipeView:
             return
         self._poll.modify(1, select.POLLOUT)
         try:
-            self._write(batch.to_ndjson(self._first(batch)), must_end)
+            self._write(self._lines(batch), must_end)
         except BrokenPipeError:
             self._gone = True
         except OSError as error:
@@ -101,10 +101,11 @@ class PipeView:
         finally:
             self._poll.modify(1, 0)
 
-    def _first(self, batch: _native.RecordBatch) -> tuple[str, str] | None:
+    def _lines(self, batch: _native.RecordBatch) -> bytes:
         if not self._names:
-            return None
-        return "fastbpf.record" if "record" in batch.column_names else "record", self._names[batch.table]
+            return batch.to_ndjson()
+        field = "fastbpf.record" if "record" in batch.column_names else "record"
+        return batch.to_ndjson((field, self._names[batch.table]))
 
     def _write(self, lines: bytes, must_end: Callable[[], bool]) -> None:
         done, progress = 0, time.monotonic()
@@ -219,7 +220,7 @@ def claim_view(output: str | None, *, force: bool, live: bool) -> Place:
         from fastbpf.cli.screen import TableView
 
         return TableView(live=live)
-    return PipeView([])
+    return PipeView()
 
 
 def claim_views(output: str | None, names: list[str], *, force: bool) -> Place:
