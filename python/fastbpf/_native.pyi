@@ -10,7 +10,9 @@ __all__ = [
     "Child",
     "Decoder",
     "Link",
+    "Load",
     "Map",
+    "Object",
     "Program",
     "RecordBatch",
     "Stream",
@@ -22,10 +24,15 @@ __all__ = [
     "btf_names",
     "btf_structs",
     "clock_offsets",
+    "online_cpus",
     "program_instructions",
     "program_verdicts",
     "record_schema",
     "wait_for_running_programs",
+]
+
+_BtfMember: TypeAlias = tuple[
+    str, int, int | None, int | None, str, list[tuple[str, int]] | None, tuple[str, int, int, list[_BtfMember]] | None
 ]
 
 @final
@@ -65,7 +72,10 @@ class RecordBatch:
 
 @final
 class Map:
-    """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE). `lock` is where its values have a `struct bpf_spin_lock`."""
+    """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE).
+
+    `lock` is where its values have a `struct bpf_spin_lock`; `inner` is like the maps that a map of maps is to hold.
+    """
 
     def __new__(
         cls,
@@ -77,6 +87,7 @@ class Map:
         name: str,
         possible_cpus: int,
         lock: int | None = None,
+        inner: Map | None = None,
     ) -> Map: ...
     def fileno(self) -> int:
         """The descriptor, which stays the map's."""
@@ -138,6 +149,59 @@ class Program:
 
     def close(self) -> None:
         """Lets go of the program."""
+
+@final
+class Object:
+    """An ELF object, read by aya-obj. Raises `ObjectError` for what is none."""
+
+    def __new__(cls, data: bytes) -> Object: ...
+    @property
+    def license(self) -> str:
+        """What it says in its section of that name; nothing without one."""
+
+    def programs(self) -> list[tuple[str, str, tuple[bytes, list[tuple[int, str, int]]]]]:
+        """Name, section and code of each, in the order of the file.
+
+        Code is instructions, the functions that are called behind, and the slots, files and numbers of lines that begin
+        there. Where it names a map, it has the number of the map in `maps()`.
+        """
+
+    def maps(self) -> list[tuple[str, list[int], _BtfMember | None, _BtfMember | None, bytes]]:
+        """Each map, in the order of their names.
+
+        Its name; type, key size, value size, entries and flags; the types of key and value where the object tells
+        them, as members (see `btf_layouts`) without a name; and the global variables.
+        """
+
+@final
+class Load:
+    """An object on its way into the kernel: `create_map` for each map, `link`, then `program` for each program.
+
+    Making one gives the object's types to the kernel, and fields of the kernel's structs their places in this kernel.
+    """
+
+    def __new__(cls, object: Object) -> Load: ...
+    def create_map(
+        self,
+        object_name: str,
+        kind: int,
+        key_size: int,
+        value_size: int,
+        max_entries: int,
+        flags: int,
+        name: str,
+        possible_cpus: int,
+    ) -> Map:
+        """Makes the map of that name in the object, with the object's types for it, and maps that go into it."""
+
+    def link(self, maps: dict[str, int]) -> None:
+        """Puts the descriptors of maps into the code, and functions behind the programs that call them."""
+
+    def code(self, program: str) -> tuple[bytes, list[tuple[int, str, int]]]:
+        """As `Object.programs` has it, with the descriptors of maps."""
+
+    def program(self, program: str, kind: int, flags: int, attach_type: int, btf_id: int, statistics: bool) -> Program:
+        """Has the kernel verify a program. Raises `VerifierError` with the log when it is refused."""
 
 @final
 class Link:
@@ -314,10 +378,6 @@ def btf_id(name: str, kind: int) -> int | None:
     None when it has none of that name, or no BTF.
     """
 
-_BtfMember: TypeAlias = tuple[
-    str, int, int | None, int | None, str, list[tuple[str, int]] | None, tuple[str, int, int, list[_BtfMember]] | None
-]
-
 def btf_layouts(name: str, object: bytes | None = None) -> list[tuple[str, int, int, list[_BtfMember]]] | None:
     """The different structs of that name ("struct event", or a typedef's) of an ELF file, of raw BTF or of the kernel.
 
@@ -354,6 +414,9 @@ def program_verdicts(
 
 def clock_offsets() -> tuple[int, int, int]:
     """Nanoseconds to add to CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_TAI to get UTC, now."""
+
+def online_cpus() -> list[int]:
+    """The CPUs that are running, by their numbers, which may have holes (/sys/devices/system/cpu/online)."""
 
 def wait_for_running_programs() -> None:
     """Returns when every program that was running has ended (an RCU grace period, membarrier(2))."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Iterable, MutableMapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from fastbpf import _native
 
-__all__ = ["MMAPABLE", "Map", "MapSpec", "possible_cpus"]
+__all__ = ["Map", "MapSpec", "possible_cpus"]
 
 # enum bpf_map_type, include/uapi/linux/bpf.h, in its order
 _NAMES: Final = """
@@ -32,15 +33,27 @@ reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash str
 task_storage bloom_filter user_ringbuf cgrp_storage arena insn_array
 """
 _KNOWN: Final = """
-hash array lru_hash percpu_array ringbuf perf_event_array prog_array stack_trace
+hash array lru_hash percpu_hash percpu_array lru_percpu_hash ringbuf perf_event_array prog_array stack_trace
+array_of_maps
 """
 _TYPES: Final = {name: _NAMES.split().index(name) for name in _KNOWN.split()}
 # Their keys are numbers from 0 on, or what the kernel gives.
-_NUMBERED: Final = {"array", "percpu_array", "perf_event_array", "prog_array", "stack_trace"}
+_NUMBERED: Final = {"array", "percpu_array", "perf_event_array", "prog_array", "stack_trace", "array_of_maps"}
+_PER_CPU: Final = {"percpu_array", "percpu_hash", "lru_percpu_hash", "percpu_cgroup_storage"}
 # Their values are descriptors of the kernel's objects, of which they keep the object.
-_OF_OBJECTS: Final = {"perf_event_array": "a perf event's descriptor", "prog_array": "a Program"}
+_OF_OBJECTS: Final = {
+    "perf_event_array": "a perf event's descriptor",
+    "prog_array": "a Program",
+    "array_of_maps": "a Map",
+    "hash_of_maps": "a Map",
+}
+# What is refused with EINVAL.
+_ALIKE: Final = {
+    "prog_array": "all its programs are of one type, that of who calls them",
+    "array_of_maps": "all its maps have one type, sizes and flags",
+    "hash_of_maps": "all its maps have one type, sizes and flags",
+}
 
-MMAPABLE: Final = 1 << 10  # BPF_F_MMAPABLE: an array's values can be mapped into memory (5.5)
 _RDONLY_PROG: Final = 1 << 7  # BPF_F_RDONLY_PROG: programs cannot write to it (5.2)
 
 Layout = FieldType | type[Struct]
@@ -51,20 +64,21 @@ class MapSpec:
     """What a map is to be: a description that touches no kernel.
 
     Args:
-        type: "hash", "array", "lru_hash", "percpu_array", "ringbuf", "perf_event_array", "prog_array" or "stack_trace",
-            the kernel's names.
+        type: "hash", "array", "lru_hash", "percpu_hash", "percpu_array", "lru_percpu_hash", "ringbuf",
+            "perf_event_array", "prog_array", "stack_trace" or "array_of_maps", the kernel's names.
         key: the key's type; that of arrays and stack traces is `fb.u32`, a ring buffer has none.
         value: the value's type, a field type or a `Struct`, which may have one `fb.spin_lock`; that of stack traces is
-            `fb.u64[N]`, N addresses at most (kernel.perf_event_max_stack); ring buffers, perf events and programs
-            have none.
+            `fb.u64[N]`, N addresses at most (kernel.perf_event_max_stack); ring buffers, perf events, programs and
+            maps have none.
         max_entries: how many entries; for a ring buffer its size in bytes, a power of two and a multiple of the page;
             for perf events one for each possible CPU unless it is given.
         name: at most 15 of A-Z a-z 0-9 _ and ., shown by bpftool.
         flags: BPF_F_… bits of the kernel.
+        inner: for an array of maps, what those maps are like; the size of ring buffers may differ from it.
 
     >>> import fastbpf as fb
     >>> fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=10_240, name="counts")
-    MapSpec(type='hash', key=fb.u32, value=fb.u64, max_entries=10240, name='counts', flags=0)
+    MapSpec(type='hash', key=fb.u32, value=fb.u64, max_entries=10240, name='counts', flags=0, inner=None)
 
     Source: include/uapi/linux/bpf.h, enum bpf_map_type.
     """
@@ -75,6 +89,7 @@ class MapSpec:
     max_entries: int = 0
     name: str = ""
     flags: int = 0
+    inner: MapSpec | None = None
 
     # A map operand of fastbpf.asm.
     __bpf_map__ = True
@@ -86,6 +101,10 @@ class MapSpec:
             number = getattr(self, what)
             if isinstance(number, bool) or not isinstance(number, int):
                 raise LayoutError(f"{what}={number!r}: give a whole number")
+        if self.type == "array_of_maps" and not isinstance(self.inner, MapSpec):
+            raise LayoutError(f"inner={self.inner!r}: say what the maps of an array_of_maps are like, as a MapSpec")
+        if self.type != "array_of_maps" and self.inner is not None:
+            raise LayoutError(f"a {self.type} map holds no maps; leave out inner=")
         if self.type == "ringbuf":
             if self.key is not None or self.value is not None:
                 raise LayoutError("a ring buffer has no key and no value; give its records' layout to fb.RingBuffer")
@@ -128,15 +147,18 @@ class MapSpec:
         key, value = (0 if kind is None else kind.size for kind in (self.key, self.value))
         kind, entries, flags = _TYPES[self.type], self.max_entries or possible_cpus(), self.flags
         lock = _lock(self.value)
-        try:
-            native = with_memlock(
-                lambda: _native.Map(kind, key, value, entries, flags, self.name, possible_cpus(), lock),
-            )
-        except KernelError as error:
-            if lock is not None and error.errno == errno.EOPNOTSUPP:
-                text = f"the kernel takes no locks in values of {self.type} maps; hash and array maps may have them"
-                raise KernelError(errno.EOPNOTSUPP, text) from None
-            raise remedied(error) from None
+        # The kernel only looks at it.
+        with nullcontext() if self.inner is None else self.inner.create() as example:
+            inner = None if example is None else example._native
+            try:
+                native = with_memlock(
+                    lambda: _native.Map(kind, key, value, entries, flags, self.name, possible_cpus(), lock, inner),
+                )
+            except KernelError as error:
+                if lock is not None and error.errno == errno.EOPNOTSUPP:
+                    text = f"the kernel takes no locks in values of {self.type} maps; hash and array maps may have them"
+                    raise KernelError(errno.EOPNOTSUPP, text) from None
+                raise remedied(error) from None
         return Map(self, native)
 
 
@@ -145,8 +167,9 @@ class Map(MutableMapping[Any, Any]):
 
     Elements are read and written as a dictionary's; per-CPU values are lists, one for each possible CPU. Into a
     prog_array go programs, `map[3] = program`, and what is read is the number (`Program.id`) of the program there; it
-    is emptied when the map is closed. Into a perf_event_array go descriptors of perf events. Stack traces are lists of
-    addresses, which only programs write.
+    is emptied when the map is closed. Into a perf_event_array go descriptors of perf events; into maps of maps go
+    maps, and what is read is `Map.id`. Stack traces are lists of addresses, which only programs
+    write.
 
     Source: bpf(2), BPF_MAP_LOOKUP_ELEM and its siblings.
     """
@@ -195,14 +218,14 @@ class Map(MutableMapping[Any, Any]):
         _, value = self._layouts()
         if self.spec.type == "stack_trace":
             return [address for (address,) in struct.iter_unpack("=Q", data) if address]
-        if self.spec.type != "percpu_array":
+        if self.spec.type not in _PER_CPU:
             return value.unpack(data)
         stride = value.size + -value.size % 8
         return [value.unpack(data[at : at + value.size]) for at in range(0, len(data), stride)]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         _, layout = self._layouts()
-        if self.spec.type == "percpu_array":
+        if self.spec.type in _PER_CPU:
             stride = layout.size + -layout.size % 8
             values = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else None
             if values is None or len(values) != possible_cpus():
@@ -220,8 +243,8 @@ class Map(MutableMapping[Any, Any]):
             if error.errno == errno.E2BIG:
                 text = f"{self!r} is full or has no index {key!r}: it has room for {self.spec.max_entries} entries"
                 raise KernelError(errno.E2BIG, text) from None
-            if error.errno == errno.EINVAL and self.spec.type == "prog_array":
-                text = f"{self!r} does not take {value!r}: all its programs are of one type, that of who calls them"
+            if error.errno == errno.EINVAL and (why := _ALIKE.get(self.spec.type)):
+                text = f"{self!r} does not take {value!r}: {why}"
                 raise KernelError(errno.EINVAL, text) from None
             raise
 
@@ -236,8 +259,8 @@ class Map(MutableMapping[Any, Any]):
         for _ in range(self.spec.max_entries or possible_cpus()):
             if key is None:
                 return
-            # Where there is no program, there is a key all the same.
-            if self.spec.type != "prog_array" or self._native.lookup(key) is not None:
+            # Where there is no program or map, there is a key all the same.
+            if self.spec.type not in _ALIKE or self._native.lookup(key) is not None:
                 yield layout.unpack(key)
             key = self._native.next_key(key)
 
@@ -308,6 +331,8 @@ def _shape(spec: MapSpec) -> str:
     article = "an" if spec.type.startswith("a") else "a"
     if spec.key is None or spec.value is None:
         return f"{article} {spec.type}"
+    if spec.inner is not None:
+        return f"{article} {spec.type}, each {_shape(spec.inner)}"
     key, value = ("1 byte" if kind.size == 1 else f"{kind.size} bytes" for kind in (spec.key, spec.value))
     return f"{article} {spec.type} with keys of {key} and values of {value}"
 

@@ -384,7 +384,8 @@ def test_a_task_reads_perf_buffers(writer):
             async for batch in stream:
                 got += batch["number"].to_pylist()
                 if len(got) == 5:
-                    return got
+                    break
+            return got
 
     assert asyncio.run(main()) == [0, 1, 2, 3, 4]
 

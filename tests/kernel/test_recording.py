@@ -45,19 +45,23 @@ class Sampled(fb.Struct):
 
 
 START = 10**9
+# Far more than two looks at the clocks differ by.
+STEP = 10**6
 TYPES = {1: Open, 2: Exit, 7: Text}
 
 
 def texted(n):
     text = f"text {n} ".encode() * (n % 6)
-    return struct.pack("<IIQ", 7, len(text) << 16 | 16, START + n) + text
+    return struct.pack("<IIQ", 7, len(text) << 16 | 16, START + n * STEP) + text
 
 
 def record(n):
     """The n-th, of a type that n chooses."""
     if n % 5 == 4:
         return texted(n)
-    return struct.pack("<IIQ8s", 1, n, START + n, b"cat") if n % 2 else struct.pack("<IiQ", 2, -n, START + n)
+    return (
+        struct.pack("<IIQ8s", 1, n, START + n * STEP, b"cat") if n % 2 else struct.pack("<IiQ", 2, -n, START + n * STEP)
+    )
 
 
 def sampled(n):

@@ -8,6 +8,7 @@ mod error;
 mod kernel;
 mod link;
 mod map;
+mod object;
 mod program;
 mod stream;
 
@@ -20,6 +21,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<decoder::Decoder>()?;
     module.add_class::<link::Link>()?;
     module.add_class::<map::Map>()?;
+    module.add_class::<object::Load>()?;
+    module.add_class::<object::Object>()?;
     module.add_class::<program::Program>()?;
     module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(batch::record_schema, module)?)?;
@@ -33,6 +36,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(program::program_instructions, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_verdicts, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::clock_offsets, module)?)?;
+    module.add_function(wrap_pyfunction!(kernel::online_cpus, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::wait_for_running_programs, module)?)?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::kind::{Address, Bits, Clock, Field, Kind, Number, Scalar, Struct, Uni
 
 // How deep structs and unions may be nested.
 const DEEPEST: usize = 8;
-const MOST_ELEMENTS: usize = 1 << 20;
+pub(super) const MOST_ELEMENTS: usize = 1 << 20;
 // A record's length has 30 bits.
 pub(super) const LARGEST_RECORD: usize = 1 << 30;
 

@@ -11,14 +11,13 @@ use arrow_schema::{Schema, SchemaRef};
 
 use super::address;
 use super::kind::{Address, Bits, Clock, Field, Kind, Names, Number, Struct, Union};
-use super::parse::{LARGEST_RECORD, parse, shortened};
+use super::parse::{LARGEST_RECORD, MOST_ELEMENTS, parse, shortened};
 use super::schema::column;
 use crate::error::{Error, Result};
 
 // The perf buffers' records have this many bytes of use in front of their payload, the time and the CPU among them.
 const MOST_LEAD: usize = 28;
 const MOST_LEAVES: usize = 4096;
-const MOST_ELEMENTS: usize = 1 << 20;
 // Batches start on a multiple of this: bits of two batches never share a word, and buffers stay aligned for Arrow.
 pub(super) const ALIGN: usize = 64;
 // Arrow's offsets have 31 bits, and a column has room for no fewer rows.

@@ -8,7 +8,7 @@ use crate::record::block::{Block, CAPACITY};
 const BUSY: u32 = 1 << 31; // BPF_RINGBUF_BUSY_BIT
 const DISCARD: u32 = 1 << 30; // BPF_RINGBUF_DISCARD_BIT
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Cursor {
     // Where the next record starts.
     pub(crate) at: usize,

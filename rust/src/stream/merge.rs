@@ -218,7 +218,9 @@ impl Merge {
             while let Some(&(start, true)) = progress.records.front() {
                 progress.records.pop_front();
                 progress.first += 1;
-                progress.wrapped.pop_front_if(|&mut (position, _)| position == start);
+                if progress.wrapped.front().is_some_and(|&(position, _)| position == start) {
+                    progress.wrapped.pop_front();
+                }
             }
             input.transport.acknowledge(progress.held(input.transport.position()));
         }

@@ -64,8 +64,14 @@ pub(super) struct Drained {
     pub(super) full: bool,
     // The next record is still being written.
     pub(super) busy: bool,
-    // The largest part of a buffer that had been filled.
-    pub(super) pressure: f64,
+    // The largest part of a buffer that had been filled, in percent.
+    pub(super) pressure: u64,
+}
+
+impl Drained {
+    fn press(&mut self, bytes: u64, size: usize) {
+        self.pressure = self.pressure.max(100 * bytes / size as u64);
+    }
 }
 
 // Clocks are looked at no more often than this.
@@ -89,7 +95,9 @@ impl Source {
         plans: Vec<Arc<Plan>>,
         policy: &Policy,
     ) -> Result<Self> {
-        inputs.iter_mut().for_each(|input| input.tell_times(&plans));
+        for input in &mut inputs {
+            input.tell_times(&plans);
+        }
         let longest = inputs.iter().map(|input| input.transport.size()).max().unwrap_or(0);
         let tables = if policy.decode {
             Tables::new(plans.clone(), policy.max_rows, longest)
@@ -175,8 +183,7 @@ impl Source {
             let bytes = drained.bytes;
             let input = &mut inputs[index];
             let outcome = input.drain(tables, clocks, queue, drained);
-            let part = (drained.bytes - bytes) as f64 / input.transport.size() as f64;
-            drained.pressure = drained.pressure.max(part);
+            drained.press(drained.bytes - bytes, input.transport.size());
             outcome?;
             if drained.full {
                 *first = (index + 1) % count;
@@ -195,9 +202,9 @@ impl Source {
         let mut outcome = Ok(());
         for (index, input) in inputs.iter_mut().enumerate() {
             let bytes = drained.bytes;
-            outcome = outcome.and(merge.collect(index, input, &offsets, drained));
-            let part = (drained.bytes - bytes) as f64 / input.transport.size() as f64;
-            drained.pressure = drained.pressure.max(part);
+            let collected = merge.collect(index, input, &offsets, drained);
+            outcome = outcome.and(collected);
+            drained.press(drained.bytes - bytes, input.transport.size());
         }
         if *ending || outcome.is_err() || merge.is_pressed(inputs) {
             horizon = i64::MAX;
@@ -249,10 +256,10 @@ impl Source {
     }
 
     // How long to let events gather: less when they take more than a quarter of a buffer meanwhile.
-    pub(super) fn pace(gather: Duration, most: Duration, pressure: f64) -> Duration {
-        if pressure > 0.25 {
+    pub(super) fn pace(gather: Duration, most: Duration, pressure: u64) -> Duration {
+        if pressure > 25 {
             (gather / 2).max(LEAST_GATHER)
-        } else if pressure < 0.25 / 4.0 {
+        } else if pressure < 6 {
             (gather * 2).min(most)
         } else {
             gather
@@ -325,10 +332,11 @@ impl Input {
         Self { transport, route, source, sequence: sequence.map(Sequences::new), counts, lost: 0, times: Vec::new() }
     }
 
+    // The column that a reader sees in order, and where there is none what the kernel stamps.
     fn tell_times(&mut self, plans: &[Arc<Plan>]) {
         let stamps = self.transport.stamps().then_some(Time::OF_SAMPLE);
         let time = |plan: &Arc<Plan>| plan.time().map(|(offset, clock)| Time { offset, clock });
-        self.times = plans.iter().map(|plan| stamps.or_else(|| time(plan))).collect();
+        self.times = plans.iter().map(|plan| time(plan).or(stamps)).collect();
     }
 
     fn lost(&self, over: bool) -> u64 {

@@ -1,5 +1,6 @@
 """What of the command line needs no kernel: options, refusals, help, replaying, what a terminal may show."""
 
+import io
 import json
 import re
 import subprocess
@@ -9,13 +10,15 @@ from pathlib import Path
 import click
 import polars as pl
 import pytest
+from rich.console import Console
 
 import fastbpf
 from fastbpf.capture import replay
 from fastbpf.cli import views
 from fastbpf.cli.options import Duration, field_names
-from fastbpf.cli.screen import TableView, _cell, fit
+from fastbpf.cli.screen import TableView, _cell, _Rate, _status, fit
 from fastbpf.sinks import SinkError
+from fastbpf.stream import Stats
 
 CAPTURE = Path(__file__).parents[2] / "data/openat.fbpf"
 
@@ -132,6 +135,19 @@ sys.exit(run())
 def test_rows_are_counted_in_words():
     assert "fastbpf: 1 row, " in run("replay", CAPTURE, "-n", "1").stderr
     assert "fastbpf: 2 rows, " in run("replay", CAPTURE, "-n", "2").stderr
+
+
+def test_what_is_unusual_is_told():
+    stats = Stats(*([0] * 12))
+
+    def told(stats):
+        written = io.StringIO()
+        Console(width=200, file=written).print(_status(stats, _Rate(), 2.0))
+        return written.getvalue().split("  ")[2:]
+
+    assert told(stats) == ["0 lost", "2.0 s\n"]
+    assert told(stats._replace(lost=3, late=1)) == ["3 lost", "1 late", "2.0 s\n"]
+    assert told(stats._replace(dropped=1200, late=7)) == ["0 lost", "1,200 dropped", "7 late", "2.0 s\n"]
 
 
 def test_a_full_stdout():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.record.decoding import rows
 
 import fastbpf as fb
-from tests.unit.record.decoding import rows
 
 PLAIN = [f"{order}{kind}" for order in "<>" for kind in ("u2", "u4", "u8", "i2", "i4", "i8", "f4", "f8")] + [
     "u1",

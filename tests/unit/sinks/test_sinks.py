@@ -6,7 +6,7 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.sinks.records import STATS, batch
+from tests.unit.sinks.records import STATS, batch, nested
 
 from fastbpf import sinks
 from fastbpf.sinks import Output, SinkError
@@ -53,6 +53,25 @@ def test_binary_forms_hold_what_was_written(suffix, sizes, tmp_path):
     assert json.loads(metadata[b"fastbpf.stats"]) == {**STATS._asdict(), "rows": sum(sizes)}
     assert {key: metadata[f"fastbpf.{key}".encode()].decode() for key in METADATA} == METADATA
     assert names(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows"])
+def test_nested_columns_with_dictionaries_of_their_own(suffix, tmp_path):
+    # Each batch of an enum with other numbers has another dictionary, deep in its columns.
+    path = tmp_path / f"events{suffix}"
+    batches = [nested(first, 40) for first in range(0, 4000, 40)]
+    with sinks.open_sink(path, batches[0], METADATA) as sink:
+        for one in batches:
+            sink.write(one)
+        sink.close(STATS)
+    table, _ = read(path)
+    table.validate(full=True)
+    assert table.to_pylist() == [row for one in batches for row in pa.record_batch(one).to_pylist()]
+    if suffix == ".parquet":
+        group = pq.read_metadata(path).row_group(0)
+        columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+        assert "DELTA_BINARY_PACKED" in columns["list.list.element.n"].encodings
+        assert columns["list.list.element.kind"].has_dictionary_page
 
 
 def test_small_batches_make_large_groups(tmp_path):
