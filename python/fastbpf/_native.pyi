@@ -58,8 +58,8 @@ class RecordBatch:
     def slice(self, offset: int, length: int) -> RecordBatch:
         """Up to `length` rows from `offset` on, without a copy."""
 
-    def to_ndjson(self) -> bytes:
-        """A JSON object a line.
+    def to_ndjson(self, first: tuple[str, str] | None = None) -> bytes:
+        """A JSON object a line; `first` is the name of a field in front, and its value in all of them.
 
         Times are ISO 8601 in UTC with nine digits, durations nanoseconds, 64-bit integers plain numbers, bytes hexadecimal
         text, lists arrays, structs objects, and null is null.
@@ -244,7 +244,7 @@ class Stream:
 
     A table's `(fields, size, metadata)` are what `Struct.columns()` and `Struct.size` give, and what its schema tells; a tag is its field's name, offset and
     width, and `(number, table)` for each type of record; a sequence is offset and width of its number, and of the field
-    that tells which sequence it is of. A manner has max_rows, max_latency, background, overflow and look_back.
+    that tells which sequence it is of. A manner has max_rows, max_latency, background, overflow, look_back and decode.
     """
 
     @staticmethod
@@ -291,6 +291,12 @@ class Stream:
     def fileno(self) -> int:
         """A descriptor that becomes readable when there is something for whom `poll` told to wait."""
 
+    def names(self) -> list[str]:
+        """The names of the tables."""
+
+    def sources(self) -> list[str]:
+        """The kind of buffer of each source: "ring" or "perf"."""
+
     def schemas(self) -> list[object]:
         """The Arrow schema of each table, as capsules."""
 
@@ -330,18 +336,37 @@ class UserRing:
 
 @final
 class Decoder:
-    """Decodes bytes that were taken from a ring, as the live reader does."""
+    """Decodes records that were taken from buffers whole, as the live reader does.
 
-    def __new__(cls, fields: list[tuple[str, int, str]], size: int, max_rows: int) -> Decoder: ...
-    def decode(self, bytes: bytes, clocks: tuple[int, int, int]) -> list[RecordBatch]:
-        """The batches that became full; `clocks` as `clock_offsets` gave them when the bytes were taken."""
+    A source is the kind of its buffers, "ring" or "perf", its tables and its tag, as `Stream` takes them.
+    """
+
+    def __new__(
+        cls,
+        sources: list[
+            tuple[
+                str,
+                list[tuple[list[tuple[str, int, str]], int, dict[str, str]]],
+                tuple[str, int, int, list[tuple[int, int]]] | None,
+            ]
+        ],
+        max_rows: int,
+    ) -> Decoder: ...
+    def decode(self, source: int, bytes: bytes, clocks: tuple[int, int, int]) -> None:
+        """Decodes whole records of a source; `clocks` as `clock_offsets` gave them when the bytes were taken."""
+
+    def take(self, end: bool) -> list[RecordBatch]:
+        """The batches that became full; at the `end` the others too."""
 
     @property
     def cuts(self) -> int:
         """Texts that were longer than their column takes."""
 
-    def finish(self) -> RecordBatch | None:
-        """What is left."""
+    def names(self) -> list[str]:
+        """The names of the tables."""
+
+    def schemas(self) -> list[object]:
+        """The Arrow schema of each table, as capsules."""
 
 @final
 class Child:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.record.decoding import RingDecoder
 
 import fastbpf as fb
 from fastbpf import _native
@@ -27,7 +28,7 @@ CLOCKS = (10**18, 2 * 10**17, -(10**9))
 
 def native(columns, size, records):
     """The batch of these payloads, as a ring buffer holds them."""
-    decoder = _native.Decoder(columns, size, max(len(records), 1))
+    decoder = RingDecoder(columns, size, max(len(records), 1))
     ring = b"".join(struct.pack("=II", len(one), 0) + one + bytes(-len(one) % 8) for one in records)
     return [*decoder.decode(ring, CLOCKS), decoder.finish()][0]
 
@@ -157,7 +158,7 @@ def test_enums():
 
 
 def test_a_dictionary_lives_for_one_batch():
-    decoder = _native.Decoder([("x", 0, "enum u32{A=1}")], 4, 2)
+    decoder = RingDecoder([("x", 0, "enum u32{A=1}")], 4, 2)
     ring = b"".join(struct.pack("=III4x", 4, 0, n) for n in (1, 9, 1, 1))
     first, second = map(pa.record_batch, decoder.decode(ring, CLOCKS))
     assert decoder.finish() is None
@@ -346,14 +347,14 @@ def test_nested_fields_say_it_too():
 )
 def test_layouts_that_are_refused(columns, size, cause):
     with pytest.raises(fb.LayoutError, match=cause) as caught:
-        _native.Decoder(columns, size, 64)
+        RingDecoder(columns, size, 64)
     assert len(str(caught.value)) < 400
 
 
 def test_rows_of_large_arrays_are_as_many_as_offsets_can_count():
     # Offsets of Arrow's lists have 31 bits, so that not all rows fit into one column.
     kind = "struct 1{a@0=u8}[65536]"
-    decoder = _native.Decoder([("x", 0, kind)], 1 << 16, 1 << 20)
+    decoder = RingDecoder([("x", 0, kind)], 1 << 16, 1 << 20)
     ring = (struct.pack("=II", 1 << 16, 0) + bytes(range(256)) * 256) * 3
     rows = [row for batch in (*decoder.decode(ring, CLOCKS), decoder.finish()) for row in pa.record_batch(batch)["x"]]
     assert len(rows) == 3

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from fastbpf import _native
     from fastbpf.capture import Capture
     from fastbpf.cli.views import View
-    from fastbpf.record import Struct
     from fastbpf.stream import Stats
     from fastbpf.tracing import Trace
 
@@ -102,7 +101,7 @@ class Session:
             self._stack.callback(discard)
         return made
 
-    def attach(self, how: dict[str, Any], *, decode: type[Struct] | None = None, private_stdout: bool = False) -> Trace:
+    def attach(self, how: dict[str, Any], *, decode: bool = True, private_stdout: bool = False) -> Trace:
         """Attaches the trace that the options tell."""
         from fastbpf.tracing import Trace
 

@@ -138,19 +138,6 @@ class Numbers(FieldType):
         return struct.unpack(self._format, data)
 
 
-class _WholeRecord(FieldType):
-    # Stands for bytes that other fields have.
-    __slots__ = ()
-
-    def _pack(self, value: Any) -> bytes:
-        if value != b"":
-            raise self._refusal(value)
-        return b""
-
-    def _unpack(self, data: bytes) -> bytes:
-        return data
-
-
 def check_count(code: str, count: int) -> int:
     if type(count) is not int or not 0 < count <= 1 << 20:
         raise LayoutError(f"{code}[{count!r}]: the count has to be a whole number from 1 to {1 << 20}")
@@ -207,7 +194,3 @@ _TAIL_ELEMENTS: Final = {**{name: f"{name}[]" for name in INTEGERS}, "bytes": "b
 def tail(element: str) -> FieldType:
     # A list (or bytes) of any length in the record's tail, found as text[N] is.
     return Number(_TAIL_ELEMENTS[element], "=I")
-
-
-# The whole record as it stands in the ring: what a capture keeps.
-whole_record: Final = _WholeRecord("record", 0, 1)

@@ -79,7 +79,7 @@ class Trace(Stream):
 
     `probe` is what is traced, `program` what runs there, `record` the layout of its records, `command` the command that
     is followed, if any, and `detached` whether the program was taken off the probe. A `Trace` takes what `trace` takes,
-    and `decode`: a layout to decode the records with in place of `record`, such as one that keeps them as they are.
+    and `decode`, as `RingBuffer` does.
     """
 
     probe: probes.Probe
@@ -99,7 +99,7 @@ class Trace(Stream):
         text: int = 256,
         include_self: bool = False,
         raw: bool = False,
-        decode: type[Struct] | None = None,
+        decode: bool = True,
         shards: str | None = None,
         ordered: bool = False,
         look_back: float = 0.01,
@@ -132,6 +132,7 @@ class Trace(Stream):
             overflow=overflow,
             ordered=ordered,
             look_back=look_back,
+            decode=decode,
         )
         arguments = None if command is None else _arguments(command)
 
@@ -157,8 +158,8 @@ class Trace(Stream):
             self.record = plan.record
             name = re.sub(r"[^A-Za-z0-9_.]", "_", self.probe.name)[:15]
             self.program = stack.enter_context(ProgramSpec(self.probe.program_type, plan.code, name=name).load())
-            layouts = Layouts(decode or plan.record, None)
-            self._open(self._transport.open(self.program.maps, layouts, how), layouts.types, how)
+            layouts = Layouts(plan.record, None)
+            self._open(self._transport.open(self.program.maps, layouts, how), [layouts], how)
             stack.callback(self._native.close)
             self._links.append(stack.enter_context(self.program.attach(self.probe.text)))
             if followed and arguments:

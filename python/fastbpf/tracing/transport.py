@@ -138,7 +138,7 @@ class PerfBuffers:
 
         events = maps["events"].fileno()
         try:
-            return _native.Stream.perf_buffers(events, self._each, False, layouts.native(), None, None, False, how)
+            return _native.Stream.perf_buffers(events, self._each, False, layouts.tables, None, None, False, how)
         except KernelError as error:
             raise remedied(error) from None
 
@@ -147,7 +147,7 @@ def _open_rings(rings: list[Map], layouts: Layouts, how: Manner) -> _native.Stre
     from fastbpf import _native
 
     try:
-        return _native.Stream.rings([ring.fileno() for ring in rings], layouts.native(), None, None, how)
+        return _native.Stream.rings([ring.fileno() for ring in rings], layouts.tables, None, None, how)
     except KernelError as error:
         raise remedied(error) from None
 

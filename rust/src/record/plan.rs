@@ -97,6 +97,11 @@ impl Plan {
         self
     }
 
+    // The type of record, by its name.
+    pub(crate) fn name(&self) -> &str {
+        self.schema.metadata.get("fastbpf.record").map_or("", String::as_str)
+    }
+
     // Whether records of the two have the same form, and become the same columns.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.size == other.size && self.schema.fields() == other.schema.fields() && self.leaves == other.leaves

@@ -96,7 +96,7 @@ proptest! {
                 Step::Look { limits, keep } => {
                     asleep = false;
                     let window = ring.window();
-                    let mut cursor = Cursor::new();
+                    let mut cursor = Cursor::default();
                     let mut block = Block::new();
                     let mut left = visible.unwrap_or(model.len());
                     for limit in limits {
@@ -147,7 +147,7 @@ if !keep {
     #[test]
     fn any_bytes_are_walked_to_an_end(words in prop::collection::vec(any_word(), 1..64), limit in 1_usize..80) {
         let window = Window::of_words(&words);
-        let (mut cursor, mut block) = (Cursor::new(), Block::new());
+        let (mut cursor, mut block) = (Cursor::default(), Block::new());
         loop {
             let before = cursor.at;
             let stop = scan(window, &mut cursor, &mut block, limit);
@@ -206,7 +206,7 @@ fn concurrent_commits_are_read_once_and_whole() {
             loop {
                 let last_look = over.load(Ordering::Acquire);
                 let window = ring.window();
-                let (mut cursor, mut block) = (Cursor::new(), Block::new());
+                let (mut cursor, mut block) = (Cursor::default(), Block::new());
                 loop {
                     let stop = scan(window, &mut cursor, &mut block, CAPACITY);
                     for record in block.records() {

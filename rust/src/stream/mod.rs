@@ -12,6 +12,7 @@ mod sequence;
 mod source;
 mod tables;
 mod transport;
+mod whole;
 pub(crate) mod writer;
 
 use std::collections::BTreeSet;
@@ -30,7 +31,7 @@ pub(crate) use self::sequence::Place;
 pub(crate) use self::source::Input;
 use self::source::{Drained, Source};
 pub(crate) use self::tables::{Route, Tag};
-pub(crate) use self::transport::Transport;
+pub(crate) use self::transport::{Form, Transport};
 use crate::error::{Error, Result};
 use crate::record::plan::Plan;
 use crate::sys::poll::{EventFd, Woken, wait};
@@ -51,6 +52,7 @@ const UNTOLD: Duration = Duration::from_millis(10);
 const UNFINISHED: Duration = Duration::from_secs(1);
 // What a stream keeps for a slow reader; then the ring fills, and what finds no room is counted.
 const QUEUE_BYTES: usize = 64 << 20;
+const MOST: usize = 255;
 
 pub(crate) struct Policy {
     pub(crate) max_rows: usize,
@@ -59,6 +61,8 @@ pub(crate) struct Policy {
     pub(crate) overflow: Overflow,
     // Gives events in the order of their times, each so long after it happened.
     pub(crate) look_back: Option<Duration>,
+    // Gives columns; or else whole records, to be decoded later.
+    pub(crate) decode: bool,
 }
 
 pub(crate) struct Stream {
@@ -176,6 +180,7 @@ impl Stream {
         policy: Policy,
     ) -> Result<Arc<Self>> {
         Self::check_unread(&maps)?;
+        check_names(&plans)?;
         check_times(&inputs, &plans, &policy)?;
         Self::begin(inputs, per_cpu, maps, plans, policy, Queue::new(0, Overflow::Block), Statistics::default())
     }
@@ -193,36 +198,43 @@ impl Stream {
 
     // One stream of several: they are over, and what they had gathered comes first.
     pub(crate) fn combine(parts: &[Arc<Self>], policy: Policy) -> Result<Arc<Self>> {
+        let mut all: Vec<Arc<Plan>> = Vec::new();
         for part in parts {
+            add_plans(&mut all, &part.plans);
             let state = part.lock()?;
             state.check_whole()?;
+            if part.policy.decode != policy.decode {
+                return Err(Error::Stream(
+                    "streams that decode and streams that do not (decode=False) cannot become one".into(),
+                ));
+            }
             check_times(state.source.as_ref().map_or(&[][..], Source::inputs), &part.plans, &policy)?;
         }
+        check_names(&all)?;
         let mut inputs = Vec::new();
         let mut per_cpu = Vec::new();
         let mut maps = Vec::new();
         let mut plans: Vec<Arc<Plan>> = Vec::new();
         let mut gathered = Queue::new(0, Overflow::Block);
         let mut statistics = Statistics::default();
+        let mut sources = 0;
         for part in parts {
             let (source, queue, counted) = part.take_apart()?;
             let mut released = source.release()?;
-            // Records of one layout go to one table.
-            let renumbered: Vec<usize> = released
-                .plans
-                .drain(..)
-                .map(|plan| {
-                    plans.iter().position(|known| known.is_like(&plan)).unwrap_or_else(|| {
-                        plans.push(plan);
-                        plans.len() - 1
-                    })
-                })
-                .collect();
+            let renumbered = add_plans(&mut plans, &released.plans);
             for batch in queue.batches.into_iter().chain(released.queue.batches) {
-                gathered.batches.push_back(Batch { table: renumbered[batch.table], ..batch });
+                gathered.batches.push_back(if policy.decode {
+                    Batch { table: renumbered[batch.table], ..batch }
+                } else {
+                    whole::shifted(batch, sources)?
+                });
             }
             released.inputs.iter_mut().for_each(|input| input.route.renumber(&renumbered));
             released.per_cpu.iter_mut().for_each(|group| group.way.route.renumber(&renumbered));
+            let own = released.inputs.iter().map(|input| input.source).max().map_or(0, |last| last + 1);
+            released.inputs.iter_mut().for_each(|input| input.source += sources);
+            released.per_cpu.iter_mut().for_each(|group| group.way.source += sources);
+            sources += own;
             inputs.extend(released.inputs);
             per_cpu.extend(released.per_cpu);
             statistics.received += released.drained.events;
@@ -244,8 +256,9 @@ impl Stream {
         statistics: Statistics,
     ) -> Result<Arc<Self>> {
         static ID: AtomicU64 = AtomicU64::new(1);
+        check_count(inputs.iter().map(|input| input.source).max().unwrap_or(0))?;
         let wakes: Vec<Arc<OwnedFd>> = inputs.iter().flat_map(|input| input.transport.wakes()).collect();
-        let source = Source::new(inputs, per_cpu, plans.clone(), policy.max_rows, policy.look_back);
+        let source = Source::new(inputs, per_cpu, plans.clone(), &policy)?;
         let limit = if policy.background { (QUEUE_BYTES / source.slab_size()).max(2) } else { 0 };
         let now = Instant::now();
         let state = State {
@@ -283,8 +296,31 @@ impl Stream {
         self.id
     }
 
+    // Of each table.
     pub(crate) fn schemas(&self) -> Vec<SchemaRef> {
+        if !self.policy.decode {
+            return vec![whole::schema()];
+        }
         self.plans.iter().map(|plan| Arc::clone(&plan.schema)).collect()
+    }
+
+    // The names of the tables.
+    pub(crate) fn names(&self) -> Vec<String> {
+        if self.policy.decode {
+            self.plans.iter().map(|plan| plan.name().into()).collect()
+        } else {
+            vec!["Record".into()]
+        }
+    }
+
+    // The kind of buffer of each source.
+    pub(crate) fn sources(&self) -> Result<Vec<Form>> {
+        let state = self.lock()?;
+        let source = state.source.as_ref().ok_or_else(taken)?;
+        let mut forms: Vec<_> = source.inputs().iter().map(|input| (input.source, input.transport.form())).collect();
+        forms.sort_unstable_by_key(|&(source, _)| source);
+        forms.dedup();
+        Ok(forms.into_iter().map(|(_, form)| form).collect())
     }
 
     // Becomes readable when there is something for a reader that was told to come back.
@@ -556,6 +592,37 @@ impl Statistics {
 
 fn taken() -> Error {
     Error::Stream("this stream was stopped or closed, or is a part of another one already".into())
+}
+
+// Records of one layout go to one table: where those of each plan go.
+pub(crate) fn add_plans(all: &mut Vec<Arc<Plan>>, plans: &[Arc<Plan>]) -> Vec<usize> {
+    let mut place = |plan: &Arc<Plan>| {
+        all.iter().position(|known| known.is_like(plan)).unwrap_or_else(|| {
+            all.push(Arc::clone(plan));
+            all.len() - 1
+        })
+    };
+    plans.iter().map(&mut place).collect()
+}
+
+// Tables are told apart by their names.
+pub(crate) fn check_names(plans: &[Arc<Plan>]) -> Result<()> {
+    check_count(plans.len())?;
+    let mut names = BTreeSet::new();
+    plans.iter().map(|plan| plan.name()).try_for_each(|name| {
+        let twice = || Error::Layout(format!("two different types of record are called {name:?}; rename one of them"));
+        names.insert(name).then_some(()).ok_or_else(twice)
+    })
+}
+
+// Types of record, or sources: their numbers are kept in a byte.
+pub(crate) fn check_count(count: usize) -> Result<()> {
+    if count > MOST {
+        return Err(Error::Layout(format!(
+            "a stream has at most {MOST} types of record, and as many parts; make several"
+        )));
+    }
+    Ok(())
 }
 
 fn check_times(inputs: &[Input], plans: &[Arc<Plan>], policy: &Policy) -> Result<()> {

@@ -4,13 +4,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::LEAST_GATHER;
 use super::merge::{Merge, Time};
 use super::per_cpu::{PerCpu, Way};
 use super::queue::{Queue, Room};
 use super::sequence::Sequences;
 use super::tables::{Of, Route, Tables, number};
 use super::transport::{Cursor, Stop, Transport};
+use super::{LEAST_GATHER, Policy};
 use crate::error::{Error, Result};
 use crate::record::block::{Block, CAPACITY};
 use crate::record::plan::Plan;
@@ -19,6 +19,8 @@ use crate::sys::clock::{self, History, Offsets};
 pub(crate) struct Input {
     pub(crate) transport: Transport,
     pub(crate) route: Route,
+    // Which of the stream's ways it is: recorded records are told apart by it.
+    pub(crate) source: usize,
     pub(super) sequence: Option<Sequences>,
     // Whether the kernel's count of losses is asked for, and what its records told so far.
     counts: bool,
@@ -91,17 +93,20 @@ impl Source {
         mut inputs: Vec<Input>,
         per_cpu: Vec<PerCpu>,
         plans: Vec<Arc<Plan>>,
-        max_rows: usize,
-        look_back: Option<Duration>,
-    ) -> Self {
+        policy: &Policy,
+    ) -> Result<Self> {
         for input in &mut inputs {
             input.tell_times(&plans);
         }
         let longest = inputs.iter().map(|input| input.transport.size()).max().unwrap_or(0);
-        let tables = Tables::new(plans.clone(), max_rows, longest);
-        let merge = look_back.map(|look_back| Merge::new(look_back, inputs.len()));
+        let tables = if policy.decode {
+            Tables::new(plans.clone(), policy.max_rows, longest)
+        } else {
+            Tables::whole(policy.max_rows, longest)?
+        };
+        let merge = policy.look_back.map(|look_back| Merge::new(look_back, inputs.len()));
         let (clocks, looked) = (clock::look(false), Instant::now());
-        Self { inputs, per_cpu, renewed: looked, plans, tables, merge, clocks, looked, first: 0, ending: false }
+        Ok(Self { inputs, per_cpu, renewed: looked, plans, tables, merge, clocks, looked, first: 0, ending: false })
     }
 
     pub(super) fn inputs(&self) -> &[Input] {
@@ -221,7 +226,7 @@ impl Source {
                     end - at
                 }
                 Room::Made => {
-                    let (mut block, of) = merge.block(inputs, at, end, tables.room());
+                    let (mut block, of) = merge.block(inputs, at, end, tables);
                     let all = block.len();
                     let appended = tables.append(&mut block, &of, all, &offsets)?;
                     full = appended.full;
@@ -241,7 +246,7 @@ impl Source {
         self.end(true);
         let (mut drained, cuts) = (Drained::default(), self.tables.cuts());
         self.drain(&mut queue, &mut drained)?;
-        for table in 0..self.plans.len() {
+        for table in 0..self.tables.len() {
             queue.batches.extend(self.tables.cut(table)?);
         }
         self.end(false);
@@ -323,8 +328,8 @@ impl Sequences {
 
 impl Input {
     pub(crate) fn new(transport: Transport, way: Way) -> Self {
-        let Way { route, sequence, counts } = way;
-        Self { transport, route, sequence: sequence.map(Sequences::new), counts, lost: 0, times: Vec::new() }
+        let Way { route, sequence, counts, source } = way;
+        Self { transport, route, source, sequence: sequence.map(Sequences::new), counts, lost: 0, times: Vec::new() }
     }
 
     // The column that a reader sees in order, and where there is none what the kernel stamps.
@@ -351,7 +356,7 @@ impl Input {
 
     // Reads one window: what was there when it began.
     fn drain(&mut self, tables: &mut Tables, clocks: &History, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
-        let Self { transport, route, sequence, times, lost, .. } = self;
+        let Self { transport, route, source, sequence, times, lost, .. } = self;
         let window = transport.window();
         let mut cursor = Cursor::default();
         let mut block = Block::new();
@@ -378,6 +383,7 @@ impl Input {
             } else {
                 let of = route.of(&block, &mut count)?;
                 let offsets = offsets(times, &block, &of, &mut count, clocks);
+                let of = if tables.are_whole() { Of::One(*source) } else { of };
                 let appended = tables.append(&mut block, &of, count, &offsets)?;
                 (count, full) = (appended.count, appended.full);
                 if count < found {

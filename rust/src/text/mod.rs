@@ -18,9 +18,13 @@ use crate::error::Result;
 const TIME: &str = "%Y-%m-%dT%H:%M:%S%.9fZ";
 const CLOCK: &str = "%H:%M:%S%.6f";
 
-// One object a line; null fields are written, so that every line has the same keys.
-pub(crate) fn ndjson(batch: &RecordBatch) -> Result<Vec<u8>> {
-    let batch = prepared(batch, as_number)?;
+// One object a line; null fields are written, so that every line has the same keys. `first` is a column in front, with
+// one value in all rows.
+pub(crate) fn ndjson(batch: &RecordBatch, first: Option<(&str, &str)>) -> Result<Vec<u8>> {
+    let mut batch = prepared(batch, as_number)?;
+    if let Some((name, value)) = first {
+        batch = with_first(&batch, name, value)?;
+    }
     let mut text = Vec::with_capacity(batch.num_rows() * 96);
     let mut writer = JsonBuilder::new()
         .with_explicit_nulls(true)
@@ -49,6 +53,14 @@ pub(crate) fn csv(batch: &RecordBatch, header: bool) -> Result<Vec<u8>> {
     writer.write(&batch)?;
     drop(writer);
     Ok(text)
+}
+
+fn with_first(batch: &RecordBatch, name: &str, value: &str) -> Result<RecordBatch> {
+    let field = Arc::new(Field::new(name, DataType::Utf8, false));
+    let fields: Vec<_> = std::iter::once(field).chain(batch.schema().fields().iter().cloned()).collect();
+    let values: ArrayRef = Arc::new(StringArray::from(vec![value; batch.num_rows()]));
+    let columns = std::iter::once(values).chain(batch.columns().iter().cloned()).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 fn json(field: &FieldRef, column: &ArrayRef) -> Result<ArrayRef> {
