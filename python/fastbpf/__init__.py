@@ -35,7 +35,7 @@ _HOMES = {
     "links": ("Link",),
     "objects": ("LoadedObject", "Object", "ObjectProgram"),
     "symbols": ("offsetof",),
-    "stream": ("PerfBuffer", "RingBuffer", "Stats", "Stream"),
+    "stream": ("PerfBuffer", "RingBuffer", "Stats", "Stream", "UserRingBuffer"),
     "tracing": ("Trace", "trace"),
     "capture": ("Capture", "CaptureError", "replay"),
 }

@@ -153,6 +153,7 @@ from fastbpf.stream import (
 from fastbpf.stream import RingBuffer as RingBuffer
 from fastbpf.stream import Stats as Stats
 from fastbpf.stream import Stream as Stream
+from fastbpf.stream import UserRingBuffer as UserRingBuffer
 from fastbpf.symbols import offsetof as offsetof
 from fastbpf.tracing import Trace as Trace
 from fastbpf.tracing import trace as trace

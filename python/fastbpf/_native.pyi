@@ -16,6 +16,7 @@ __all__ = [
     "Program",
     "RecordBatch",
     "Stream",
+    "UserRing",
     "btf_enumerators",
     "btf_has_member",
     "btf_id",
@@ -313,6 +314,25 @@ class Stream:
 
     def close(self) -> None:
         """Ends the stream; what was not read is counted."""
+
+@final
+class UserRing:
+    """The writer of a user ring buffer; `fields` and `size` are what `Struct.columns()` and `Struct.size` give."""
+
+    def __new__(cls, map_fd: int, fields: list[tuple[str, int, str]], size: int) -> UserRing: ...
+    def write(self, reader: object, timeout: float | None) -> int:
+        """Writes the rows of a `pyarrow.RecordBatchReader` for which there is room in time, without the GIL."""
+
+    @property
+    def written(self) -> int:
+        """Rows, since it was made."""
+
+    @property
+    def unread(self) -> int:
+        """Bytes that programs have not read, headers included."""
+
+    def close(self) -> None:
+        """Lets go of the ring."""
 
 @final
 class Decoder:

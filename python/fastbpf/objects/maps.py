@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from fastbpf import maps
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps import Map, MapSpec, possible_cpus
+from fastbpf.maps.types import NAMES, NUMBERED, OF_OBJECTS, RDONLY_PROG, TYPES, Layout
 from fastbpf.objects.layouts import layout
 from fastbpf.privileges import remedied, with_memlock
 from fastbpf.record import u32, u64
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectMap", "created", "spec"]
 
-_NAMES: Final = maps._NAMES.split()
+_NAMES: Final = NAMES.split()
 _PAGE: Final = 4096
 
 
@@ -54,20 +54,20 @@ def spec(types: Types, name: str, numbers: list[int], key: Any, value: Any, cont
     kind = _NAMES[number] if number < len(_NAMES) else str(number)
     key_type, value_type = _key(types, kind, key, key_size), _value(types, kind, value, value_size)
     told = (kind, key_type, value_type, max_entries, name[:15], flags)
-    if not content and kind in maps._TYPES:
+    if not content and kind in TYPES:
         with suppress(LayoutError):
             return MapSpec(*told)
     return ObjectMap(*told, content=content)
 
 
-def _key(types: Types, kind: str, told: Any, size: int) -> maps.Layout | None:
-    numbered = ("array" in kind or kind in maps._NUMBERED) and size == u32.size
+def _key(types: Types, kind: str, told: Any, size: int) -> Layout | None:
+    numbered = ("array" in kind or kind in NUMBERED) and size == u32.size
     return u32 if numbered else layout(types, told, size)
 
 
 # Of what the kernel itself puts there or makes of it, C says the size and no type.
-def _value(types: Types, kind: str, told: Any, size: int) -> maps.Layout | None:
-    if kind in maps._OF_OBJECTS and size == u32.size:
+def _value(types: Types, kind: str, told: Any, size: int) -> Layout | None:
+    if kind in OF_OBJECTS and size == u32.size:
         return u32
     if kind == "stack_trace" and size % u64.size == 0:
         return u64[size // u64.size]
@@ -92,7 +92,7 @@ def _made(one: MapSpec, name: str, make: Callable[..., _native.Map], content: by
     try:
         if any(first):
             made._native.update(bytes(u32.size), first, 0)
-        if first and one.flags & maps._RDONLY_PROG:
+        if first and one.flags & RDONLY_PROG:
             made._native.freeze()
     except KernelError as error:
         made.close()

@@ -11,6 +11,7 @@ mod map;
 mod object;
 mod program;
 mod stream;
+mod user_ring;
 
 use pyo3::prelude::*;
 
@@ -25,6 +26,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<object::Object>()?;
     module.add_class::<program::Program>()?;
     module.add_class::<stream::Stream>()?;
+    module.add_class::<user_ring::UserRing>()?;
     module.add_function(wrap_pyfunction!(batch::record_schema, module)?)?;
     module.add_function(wrap_pyfunction!(btf::btf_layouts, module)?)?;
     module.add_function(wrap_pyfunction!(btf::btf_structs, module)?)?;

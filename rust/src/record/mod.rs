@@ -16,6 +16,7 @@ mod parse;
 mod path;
 pub(crate) mod plan;
 mod prefetch;
+pub(crate) mod rows;
 mod schema;
 mod slab;
 mod variable;

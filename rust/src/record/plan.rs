@@ -124,26 +124,8 @@ impl Plan {
                 "a record of {size} bytes is longer than any can be ({LARGEST_RECORD})"
             )));
         }
-        let mut parsed = Vec::with_capacity(fields.len());
-        let mut names = HashSet::new();
-        let mut lead = 0;
-        for (name, offset, text) in fields {
-            let shown = shortened(&text);
-            let kind = parse(&text).map_err(|why| {
-                Error::Layout(format!("field {name:?} has a type that is not known, {shown:?}: {why}"))
-            })?;
-            let end = offset.checked_add_unsigned(kind.size());
-            if offset < -(MOST_LEAD as isize) || end.is_none_or(|end| end > size.cast_signed()) {
-                return Err(Error::Layout(format!(
-                    "field {name:?} ({shown}) at offset {offset} does not fit into a record of {size} bytes"
-                )));
-            }
-            if !names.insert(name.clone()) {
-                return Err(Error::Layout(format!("field {name:?} is there twice; give each a name of its own")));
-            }
-            lead = lead.max(offset.min(0).unsigned_abs());
-            parsed.push(Field { name, offset, kind });
-        }
+        let parsed = parsed(fields, size)?;
+        let lead = parsed.iter().map(|field| field.offset.min(0).unsigned_abs()).max().unwrap_or(0);
         let mut compiler = Compiler { leaves: Vec::new(), blank: 0 };
         let nodes = parsed
             .iter()
@@ -203,6 +185,28 @@ impl Leaf {
     pub(super) fn offset_units(&self) -> usize {
         if self.has_offsets() { self.repeat * self.width().max(1) } else { self.repeat }
     }
+}
+
+// The fields of a record in their text form, each of which has to lie within it.
+pub(super) fn parsed(fields: Vec<(String, isize, String)>, size: usize) -> Result<Vec<Field>> {
+    let mut parsed = Vec::with_capacity(fields.len());
+    let mut names = HashSet::new();
+    for (name, offset, text) in fields {
+        let shown = shortened(&text);
+        let kind = parse(&text)
+            .map_err(|why| Error::Layout(format!("field {name:?} has a type that is not known, {shown:?}: {why}")))?;
+        let end = offset.checked_add_unsigned(kind.size());
+        if offset < -(MOST_LEAD as isize) || end.is_none_or(|end| end > size.cast_signed()) {
+            return Err(Error::Layout(format!(
+                "field {name:?} ({shown}) at offset {offset} does not fit into a record of {size} bytes"
+            )));
+        }
+        if !names.insert(name.clone()) {
+            return Err(Error::Layout(format!("field {name:?} is there twice; give each a name of its own")));
+        }
+        parsed.push(Field { name, offset, kind });
+    }
+    Ok(parsed)
 }
 
 struct Compiler {

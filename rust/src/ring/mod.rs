@@ -5,9 +5,12 @@
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod refusals;
 pub(crate) mod scan;
 #[cfg(test)]
 mod tests;
+pub(crate) mod user;
 
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;

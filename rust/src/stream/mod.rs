@@ -13,6 +13,7 @@ mod source;
 mod tables;
 mod transport;
 mod whole;
+pub(crate) mod writer;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
