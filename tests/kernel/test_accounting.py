@@ -294,6 +294,7 @@ def test_what_the_kernel_skipped_is_missed():
             while (stats := watched.look()).received == 0 or happened.maps["own"][0] < stats.received + 40:
                 child.getppid(1000)
                 child.run("for _ in range(100_000): pass")
+            child.sleeps()
             trace.close()
             stats = watched.final()
             own = happened.maps["own"][0]

@@ -60,7 +60,9 @@ def test_values_are_numpys(data):
 def test_text():
     dtype = np.dtype([("name", "S7"), ("lines", "S4", 2), ("pid", "u4")], align=True)
     layout = fb.Struct.from_dtype(dtype)
-    theirs = np.array([(b"bash", [b"ab", b"cd"], 7)], dtype)
+    # Zeros between the fields too.
+    theirs = np.zeros(1, dtype)
+    theirs[0] = (b"bash", [b"ab", b"cd"], 7)
     assert layout.unpack(theirs.tobytes()) == layout(name="bash", lines=b"ab\0\0cd\0\0", pid=7)
     assert layout.unpack(theirs.tobytes()).pack() == theirs.tobytes()
 
