@@ -108,7 +108,7 @@ fn decode_ring(bytes: &[u8], decoder: &mut Decoder) {
 
     let Some(Input { limit, words, .. }) = Input::of(bytes) else { return };
     let window = ring::Window::of_words(&words);
-    let (mut cursor, mut block) = (Cursor::new(), Block::new());
+    let (mut cursor, mut block) = (Cursor::default(), Block::new());
     loop {
         let before = cursor;
         let stop = scan(window, &mut cursor, &mut block, limit);
