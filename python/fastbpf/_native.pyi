@@ -51,6 +51,9 @@ class RecordBatch:
     def table(self) -> int:
         """Which of its stream's tables it is a part of."""
 
+    def of_table(self, table: int) -> RecordBatch:
+        """The same rows as a part of another table."""
+
     @property
     def column_names(self) -> list[str]:
         """The columns' names, in their order."""
@@ -278,9 +281,11 @@ class Stream:
         """Reads what several streams read, which are over."""
 
     def next(
-        self, timeout: float | None, least: int, most: int, until: int | None = None
-    ) -> tuple[RecordBatch | None, str]:
-        """The next batch and "", or None and why: "timeout", "end", or "until", that descriptor having become readable.
+        self, to: list[RecordBatch], timeout: float | None, least: int, most: int, until: int | None = None
+    ) -> str:
+        """Adds the next batch to a list and gives "", or why there is none: "timeout", "end" or "until".
+
+        The last means that this descriptor has become readable.
 
         Waits for `least` rows, a full batch or the time-out (seconds), without the GIL; gives at most `most` rows.
         """

@@ -19,26 +19,30 @@ class Counter:
         # What it said when it was closed: the map may go, and count for others.
         self._final: int | None = None
         if place is not None:
-            self.read()
+            _sum(place)
 
     def read(self) -> int | None:
         """The count, None where there is no counter."""
         if self._place is None:
             return self._final
-        counter, name = self._place if isinstance(self._place, tuple) else (self._place, None)
-        if not isinstance(counter, Map):
-            raise TypeError(f"lost={self._place!r}: give a Map, or a Map and the name of a field of its value")
-        value: Any = counter[0]
-        values = value if isinstance(value, list) else [value]
-        return sum(_number(one, name, counter) for one in values)
+        try:
+            return _sum(self._place)
+        except StreamError:
+            return None  # the map was closed before the stream
 
     def settle(self) -> None:
         """Reads it for the last time, and lets go of the map."""
-        try:
-            self._final = self.read()
-        except StreamError:
-            self._final = None  # the map was closed first
+        self._final = self.read()
         self._place = None
+
+
+def _sum(place: Place) -> int:
+    counter, name = place if isinstance(place, tuple) else (place, None)
+    if not isinstance(counter, Map):
+        raise TypeError(f"lost={place!r}: give a Map, or a Map and the name of a field of its value")
+    value: Any = counter[0]
+    values = value if isinstance(value, list) else [value]
+    return sum(_number(one, name, counter) for one in values)
 
 
 def _number(value: Any, name: str | None, counter: Map) -> int:

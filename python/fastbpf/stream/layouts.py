@@ -54,6 +54,10 @@ class Layouts:
             if not -(1 << (8 * width - 1)) <= value < 1 << (8 * width):
                 raise LayoutError(f"{value} does not fit into {tag!r}, which has {width} bytes")
         numbers = [(value % (1 << (8 * width)), self.types.index(one)) for value, one in record.items()]
+        if len({number for number, _ in numbers}) < len(numbers):
+            raise LayoutError(
+                f"two of {', '.join(map(str, record))} are one number to {tag!r}, which has {width} bytes"
+            )
         self.tagged = (tag, offset, width, numbers)
 
     @cached_property
@@ -94,15 +98,18 @@ def place(types: Sequence[type[Struct]], name: str, what: str) -> Number:
 
 
 def sequence_places(
-    types: Sequence[type[Struct]], sequence: str | tuple[str, str] | None
+    types: Sequence[type[Struct]], sequence: str | tuple[str, str] | None, lost: object
 ) -> tuple[Number, Number | None] | None:
     """Where a record has its sequence number, and the field that tells which sequence it is of."""
     if sequence is None:
         return None
-    if isinstance(sequence, str):
-        return place(types, sequence, "sequence"), None
-    number, of = sequence
-    return place(types, number, "sequence"), place(types, of, "sequence")
+    if lost is not None:
+        raise ValueError("lost= and sequence= are two ways to know of the same losses: give one")
+    number, of = (sequence, None) if isinstance(sequence, str) else sequence
+    at, width = place(types, number, "sequence")
+    if width < 4:
+        raise LayoutError(f"sequence={number!r} has {width} bytes, and begins anew too often; use fb.u32 or fb.u64")
+    return (at, width), None if of is None else place(types, of, "sequence")
 
 
 def _struct(record: Any) -> type[Struct]:

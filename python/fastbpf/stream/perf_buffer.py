@@ -93,8 +93,10 @@ class PerfBuffer(Stream):
             look_back=look_back,
             decode=decode,
         )
-        places = sequence_places(layouts.types, sequence)
+        places = sequence_places(layouts.types, sequence, lost)
         self._counter = Counter(lost)
+        # The native module is told of losses where the program does not count them.
+        self._counts = lost is None
         counts = lost is None and sequence is None
         try:
             native = _native.Stream.perf_buffers(
@@ -116,8 +118,7 @@ class PerfBuffer(Stream):
         self._native.pause(False)
 
     def _lost(self) -> int | None:
-        # Where the program does not count, what the native module has been told is all.
-        return self._counter.read() or 0
+        return 0 if self._counts else self._counter.read()
 
     def _settle(self) -> None:
         self._counter.settle()

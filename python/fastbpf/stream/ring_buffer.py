@@ -72,6 +72,8 @@ class RingBuffer(Stream):
         for one in rings:
             if not isinstance(one, Map):
                 raise TypeError(f"load the program or create() the map first: a stream reads a Map, not {one!r}")
+        if not rings or len({one.id for one in rings}) < len(rings):
+            raise ValueError("give one or more ring buffers, each once")
         layouts = Layouts(record, tag)
         how = manner(
             max_rows=max_rows,
@@ -82,7 +84,7 @@ class RingBuffer(Stream):
             look_back=look_back,
             decode=decode,
         )
-        places = sequence_places(layouts.types, sequence)
+        places = sequence_places(layouts.types, sequence, lost)
         self._counter = Counter(lost)
         try:
             fds = [one.fileno() for one in rings]

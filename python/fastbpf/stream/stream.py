@@ -8,7 +8,7 @@ import sys
 import time
 import weakref
 from collections import deque
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,9 @@ class Stream:
         overflow: "block", "drop_newest" or "drop_oldest".
     """
 
+    # A descriptor whose readiness ends the stream: a traced command's.
+    _until: int | None
+
     def __init__(
         self,
         streams: Sequence[Stream],
@@ -82,8 +85,17 @@ class Stream:
         )
         native = _native.Stream.combined([one._native for one in parts], how)
         self._open(native, [layouts for one in parts for layouts in one._layouts], how, parts)
+        before = 0
         for one in parts:
+            # What was read of it and given back.
+            for batch in one._returned:
+                table = self._names.index(one._names[batch.table]) if self._decodes else before + batch.table
+                self._returned.append(batch.of_table(table))
+            before += len(one._layouts)
             one._become_part()
+        # A command that ends, ends the stream, if nothing else goes on in it.
+        if len(parts) == 1:
+            self._until = parts[0]._until
 
     def _open(
         self, native: _native.Stream, layouts: list[Layouts], how: Manner, parts: list[Stream] | None = None
@@ -102,8 +114,7 @@ class Stream:
         self._background = how.background
         # Held while this is stopped or closed, so that nobody sees it half done; never while a reader waits.
         self._lock = RLock()
-        # A descriptor whose readiness ends the stream: a traced command's.
-        self._until: int | None = None
+        self._until = None
         # Whether a task waits for the next batch.
         self._awaited = False
         self.ended = False
@@ -155,10 +166,11 @@ class Stream:
         return self
 
     def __next__(self) -> pa.RecordBatch:
-        batch = self.next_batch()
-        if batch is None:
-            raise StopIteration
-        return self._accounted(batch)
+        taken: list[_native.RecordBatch] = []
+        with self._giving_back(taken):
+            if not self._next(taken, None, 1, sys.maxsize):
+                raise StopIteration
+            return self._accounted(taken[0])
 
     def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
         return self
@@ -176,22 +188,36 @@ class Stream:
 
         `ended` tells which of the two. `least` rows are waited for (or a full batch), not more than `most` are given.
         """
+        taken: list[_native.RecordBatch] = []
+        with self._giving_back(taken):
+            return taken[0] if self._next(taken, timeout, least, most) else None
+
+    # Adds the next batch to a list: whoever is interrupted gives back what he has.
+    def _next(self, to: list[_native.RecordBatch], timeout: float | None, least: int, most: int) -> bool:
         if self._returned:
-            batch = self._returned.popleft()
-            if len(batch) > most:
-                self._returned.appendleft(batch.slice(most, len(batch)))
-                batch = batch.slice(0, most)
-            return batch
+            to.append(self._returned.popleft())
+            if len(to[-1]) > most:
+                self._returned.appendleft(to[-1].slice(most, len(to[-1])))
+                to[-1] = to[-1].slice(0, most)
+            return True
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            found, why = self._native.next(left, least, most, self._until)
-            if found is not None:
-                return found
+            why = self._native.next(to, left, least, most, self._until)
+            if not why:
+                return True
             if why != "until":
                 self.ended = why == "end"
-                return None
+                return False
             self.stop()
+
+    @contextmanager
+    def _giving_back(self, taken: list[_native.RecordBatch]) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._returned.extendleft(reversed(taken))
+            raise
 
     # A task that is cancelled while it waits has taken nothing.
     async def _awaited_batch(self) -> _native.RecordBatch | None:
@@ -200,7 +226,10 @@ class Stream:
         if self._awaited:
             raise StreamError("another task waits for this stream's next batch; let one task read, and pass batches on")
         if not self._background:
-            raise StreamError("a stream with background=False is read by whoever asks; make it with background=True")
+            raise StreamError(
+                "a stream with background=False, or one that overwrites, is read by whoever asks; tasks can wait for a "
+                "stream with background=True"
+            )
         self._awaited = True
         try:
             while True:
@@ -226,21 +255,26 @@ class Stream:
         import pyarrow as pa
 
         schema = self.schema
-        batches = self._gather(seconds, rows)
-        told = {**(schema.metadata or {}), **self._accounting()}
-        return pa.Table.from_batches([pa.record_batch(batch) for batch in batches], schema.with_metadata(told))
+        taken: list[_native.RecordBatch] = []
+        with self._giving_back(taken):
+            self._gather(taken, seconds, rows)
+            told = {**(schema.metadata or {}), **self._accounting()}
+            return pa.Table.from_batches([pa.record_batch(batch) for batch in taken], schema.with_metadata(told))
 
     def read_all(self, *, seconds: float | None = None, rows: int | None = None) -> dict[str, pa.Table]:
         """The same as `read`, as a table of each type of record, by the names of their `Struct`s."""
         import pyarrow as pa
 
-        batches = self._gather(seconds, rows)
-        tables = {}
-        for number, (name, schema) in enumerate(self.schemas.items()):
-            own = [pa.record_batch(batch) for batch in batches if batch.table == number]
-            told = {**(schema.metadata or {}), **self._accounting()}
-            tables[name] = pa.Table.from_batches(own, schema.with_metadata(told))
-        return tables
+        schemas = self.schemas
+        taken: list[_native.RecordBatch] = []
+        with self._giving_back(taken):
+            self._gather(taken, seconds, rows)
+            tables = {}
+            for number, (name, schema) in enumerate(schemas.items()):
+                own = [pa.record_batch(batch) for batch in taken if batch.table == number]
+                told = {**(schema.metadata or {}), **self._accounting()}
+                tables[name] = pa.Table.from_batches(own, schema.with_metadata(told))
+            return tables
 
     def take(self, *, seconds: float | None = None, rows: int | None = None) -> Taken:
         """The same as `read`, as an Arrow stream that is read once, while it happens, for polars, duckdb or pandas.
@@ -263,15 +297,10 @@ class Stream:
         if len(batch):
             self._returned.appendleft(batch)
 
-    def _gather(self, seconds: float | None, rows: int | None) -> list[_native.RecordBatch]:
+    def _gather(self, to: list[_native.RecordBatch], seconds: float | None, rows: int | None) -> None:
         check_bounds(seconds, rows)
-        batches: list[_native.RecordBatch] = []
-        try:
-            batches.extend(self._bounded(seconds, rows))
-        except BaseException:
-            self._returned.extendleft(reversed(batches))
-            raise
-        return batches
+        for _ in self._bounded(seconds, rows, to):
+            pass
 
     # What is known of all events so far, which only grows: with each batch, for whoever keeps batches only.
     def _accounting(self) -> dict[bytes, bytes]:
@@ -283,7 +312,10 @@ class Stream:
         made = pa.record_batch(batch)
         return made.replace_schema_metadata({**(made.schema.metadata or {}), **self._accounting()})
 
-    def _bounded(self, seconds: float | None, rows: int | None) -> Iterator[_native.RecordBatch]:
+    # Each batch, which is added to `to`, if that is given, before anything can interrupt.
+    def _bounded(
+        self, seconds: float | None, rows: int | None, to: list[_native.RecordBatch] | None = None
+    ) -> Iterator[_native.RecordBatch]:
         deadline = None if seconds is None else time.monotonic() + seconds
         left = sys.maxsize if rows is None else rows
         timeout: float | None = None
@@ -294,9 +326,10 @@ class Stream:
                     if timeout == 0.0:
                         # What happened by now is read to its end; events go on happening, and do not belong to it.
                         self._native.hold(True)
-                batch = self.next_batch(timeout, least=min(left, self._max_rows), most=left)
-                if batch is None:
+                taken: list[_native.RecordBatch] = [] if to is None else to
+                if not self._next(taken, timeout, min(left, self._max_rows), left):
                     return
+                batch = taken[-1]
                 left -= len(batch)
                 yield batch
         finally:

@@ -183,7 +183,10 @@ class Trace(Stream):
         with self._lock:
             if self._final:
                 return self._final[0]
-            counted = self.program.maps["counters"][0]
+            try:
+                counted = self.program.maps["counters"][0]
+            except StreamError:
+                return None
         return dict(zip(self._transport.reasons, counted, strict=True))
 
     def _lost(self) -> int | None:
@@ -193,7 +196,10 @@ class Trace(Stream):
     def _missed(self) -> int | None:
         if self._final:
             return self._final[1]
-        misses = self.program.info.recursion_misses
+        try:
+            misses = self.program.info.recursion_misses
+        except StreamError:
+            return None  # it was closed before the trace
         # Raw tracepoints count since they can miss at all (6.1).
         counted = misses > 0 or self.probe.kind == "raw_tracepoint" or _tracepoints_count_misses()
         return misses if counted else None

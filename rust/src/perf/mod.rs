@@ -39,6 +39,8 @@ pub(crate) struct Buffer {
     size: u64,
     overwrite: bool,
     counts_lost: bool,
+    // Whether programs are to write no more.
+    paused: Cell<bool>,
     // Our position: everything before it has been read. Of a buffer that is overwritten, everything behind it: the
     // kernel writes towards lower addresses.
     position: Cell<u64>,
@@ -128,6 +130,7 @@ impl Buffer {
             size,
             overwrite,
             counts_lost,
+            paused: Cell::new(false),
             position: start.clone(),
             acknowledged: start,
             end: Cell::new(u64::MAX),
@@ -213,7 +216,9 @@ impl Buffer {
 
     // While it is paused, what programs write here is lost (and counted).
     pub(crate) fn pause(&self, paused: bool) -> io::Result<()> {
-        perf_event::pause(self.event.as_fd(), paused)
+        perf_event::pause(self.event.as_fd(), paused)?;
+        self.paused.set(paused);
+        Ok(())
     }
 
     // Events that the kernel found no room for, counted by the kernel. None where it does not (before 6.0): then there are

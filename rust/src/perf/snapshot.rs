@@ -12,13 +12,13 @@ use crate::sys::process::wait_for_running_programs;
 // is scanned like one of a buffer. Events that happen meanwhile are lost, and counted as lost.
 pub(crate) fn take(buffers: &[&Buffer]) -> Result<Vec<Vec<u64>>> {
     let mut paused = Paused(Vec::new());
-    for &buffer in buffers {
+    for &buffer in buffers.iter().filter(|buffer| !buffer.paused.get()) {
         buffer.pause(true).map_err(Error::kernel("cannot pause a perf buffer"))?;
         paused.0.push(buffer);
     }
     // One that has begun to write may be about to overwrite the oldest records.
     wait_for_running_programs();
-    paused.0.iter().map(|buffer| buffer.copy()).collect()
+    buffers.iter().map(|buffer| buffer.copy()).collect()
 }
 
 struct Paused<'a>(Vec<&'a Buffer>);

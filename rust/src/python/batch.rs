@@ -36,6 +36,11 @@ impl RecordBatch {
         self.table
     }
 
+    // The same rows as a part of another table.
+    fn of_table(&self, table: usize) -> Self {
+        Self { rows: self.rows.clone(), table }
+    }
+
     #[getter]
     fn column_names(&self) -> Vec<String> {
         self.rows.schema().fields().iter().map(|field| field.name().clone()).collect()

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::types::PyCapsule;
+use pyo3::types::{PyCapsule, PyList};
 
 use super::batch::{Field, RecordBatch, schema_capsule};
 use crate::error::{Error, Result};
 use crate::record::plan::Plan;
 use crate::stream::{
-    Batch, Form, Input, Next, Overflow, PerCpu, Place, Policy, Route, Statistics, Stream as Native, Tag, Transport,
-    Wanted, Way,
+    Batch, Form, Input, Next, Overflow, PerCpu, Place, Policy, Route, Sequences, Shared, Statistics, Stream as Native,
+    Tag, Transport, Wanted, Way,
 };
 use crate::sys::{bpf, process};
 
@@ -69,7 +69,7 @@ impl Stream {
     ) -> Result<Self> {
         let plans: Vec<Arc<Plan>> =
             plans(tables)?.into_iter().map(|plan| Ok(Arc::new(plan.without_lead()?))).collect::<Result<_>>()?;
-        let way = Way { route: route(tag), sequence: place(sequence), counts: false, source: 0 };
+        let way = Way { route: route(tag), sequence: shared(sequence), counts: false, source: 0 };
         let mut inputs = Vec::new();
         let mut maps = Vec::new();
         for fd in map_fds {
@@ -95,7 +95,7 @@ impl Stream {
         manner: Manner,
     ) -> Result<Self> {
         let plans: Vec<Arc<Plan>> = plans(tables)?.into_iter().map(Arc::new).collect();
-        let way = Way { route: route(tag), sequence: place(sequence), counts, source: 0 };
+        let way = Way { route: route(tag), sequence: shared(sequence), counts, source: 0 };
         let map = process::duplicate(map_fd).map_err(Error::kernel("cannot use the perf buffer's map"))?;
         let id = bpf::map_info(map.as_fd()).map_err(Error::kernel("cannot look at the map"))?.id;
         Native::check_unread(&[id])?;
@@ -111,16 +111,18 @@ impl Stream {
         Ok(Self { stream: py.detach(|| Native::combine(&parts, manner.into()))? })
     }
 
-    // (batch, why there is none): "" with a batch, or "timeout", "until", "end".
-    #[pyo3(signature = (timeout, least, most, until=None))]
+    // "" when a batch has been added to `to`, or why there is none: "timeout", "until", "end". It is added before Python
+    // looks at signals, so that an interruption loses nothing.
+    #[pyo3(signature = (to, timeout, least, most, until=None))]
     fn next(
         &self,
-        py: Python<'_>,
+        to: &Bound<'_, PyList>,
         timeout: Option<f64>,
         least: usize,
         most: usize,
         until: Option<i32>,
-    ) -> PyResult<(Option<RecordBatch>, &'static str)> {
+    ) -> PyResult<&'static str> {
+        let py = to.py();
         // A time too long for the clock is no deadline.
         let deadline = timeout
             .and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok())
@@ -132,7 +134,11 @@ impl Stream {
             })?;
             match next {
                 Next::Interrupted => py.check_signals()?,
-                next => return Ok(answer(next)),
+                next => {
+                    let (batch, why) = answer(next);
+                    batch.map_or(Ok(()), |batch| to.append(batch))?;
+                    return Ok(why);
+                }
             }
         }
     }
@@ -217,8 +223,8 @@ pub(super) fn route(tag: Option<Tagged>) -> Route {
     })
 }
 
-fn place(sequence: Option<(Number, Option<Number>)>) -> Option<Place> {
-    sequence.map(|(number, of)| Place { number, of })
+fn shared(sequence: Option<(Number, Option<Number>)>) -> Option<Shared> {
+    sequence.map(|(number, of)| Sequences::shared(Place { number, of }))
 }
 
 fn answer(next: Next) -> (Option<RecordBatch>, &'static str) {

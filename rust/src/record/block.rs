@@ -186,7 +186,8 @@ impl<'a> Record<'a> {
     // Bytes by their place after the payload's start, or before it.
     pub(crate) fn bytes(self, offset: isize, len: usize) -> Option<&'a [u8]> {
         let at = self.lead.checked_add_signed(offset)?;
-        self.whole().get(at..at + len)
+        let end = at.checked_add(len).filter(|&end| end <= self.lead + self.length as usize)?;
+        self.whole().get(at..end)
     }
 
     pub(crate) fn payload(self) -> &'a [u8] {

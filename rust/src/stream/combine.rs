@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::queue::{Batch, Overflow, Queue};
 use super::source::{Input, Source};
 use super::state::Phase;
-use super::{Policy, Statistics, Stream, whole};
+use super::{Begun, Policy, Statistics, Stream, whole};
 use crate::error::{Error, Result};
 use crate::record::plan::Plan;
 
@@ -29,19 +29,26 @@ impl Stream {
             check_times(state.source.as_ref().map_or(&[][..], Source::inputs), &part.plans, &policy)?;
         }
         check_names(&all)?;
+        let mut count = 0;
+        for part in parts {
+            let state = part.lock()?;
+            let inputs = state.source.as_ref().map_or(&[][..], Source::inputs);
+            count += inputs.iter().map(|input| input.source + 1).max().unwrap_or(0);
+        }
+        check_count(all.len().max(count))?;
         let mut inputs = Vec::new();
         let mut per_cpu = Vec::new();
         let mut maps = Vec::new();
         let mut plans: Vec<Arc<Plan>> = Vec::new();
-        let mut gathered = Queue::new(0, Overflow::Block);
-        let mut statistics = Statistics::default();
+        let mut begun = Begun::default();
         let mut sources = 0;
         for part in parts {
             let (source, queue, counted) = part.take_apart()?;
-            let mut released = source.release()?;
+            let mut released = source.release();
+            begun.failure = begun.failure.or_else(|| released.failure.take());
             let renumbered = add_plans(&mut plans, &released.plans);
             for batch in queue.batches.into_iter().chain(released.queue.batches) {
-                gathered.batches.push_back(if policy.decode {
+                begun.queue.batches.push_back(if policy.decode {
                     Batch { table: renumbered[batch.table], ..batch }
                 } else {
                     whole::shifted(batch, sources)?
@@ -55,13 +62,14 @@ impl Stream {
             sources += own;
             inputs.extend(released.inputs);
             per_cpu.extend(released.per_cpu);
-            statistics.received += released.drained.events;
-            statistics.bytes += released.drained.bytes;
-            statistics.cuts += released.cuts;
+            begun.statistics.received += released.drained.events;
+            begun.statistics.bytes += released.drained.bytes;
+            begun.statistics.cuts += released.cuts;
+            begun.statistics.be_late(released.late);
             maps.extend(&part.maps);
-            statistics.add(&counted);
+            begun.statistics.add(&counted);
         }
-        Self::begin(inputs, per_cpu, maps, plans, policy, gathered, statistics)
+        Self::begin(inputs, per_cpu, maps, plans, policy, begun)
     }
 
     // Gives away what the stream reads from, and what it has read.
@@ -72,8 +80,8 @@ impl Stream {
         let source = state.source.take().ok_or_else(taken)?;
         state.phase = Phase::Closed;
         let queue = std::mem::replace(&mut state.queue, Queue::new(0, Overflow::Block));
-        let mut statistics = state.statistics;
-        statistics.dropped += queue.dropped;
+        state.statistics.dropped += queue.dropped;
+        let statistics = state.statistics;
         self.notify.signal();
         drop(state);
         self.forget(&wakes)?;
@@ -90,6 +98,15 @@ impl Statistics {
         self.wakeups += other.wakeups;
         self.cuts += other.cuts;
         self.dropped += other.dropped;
+        self.be_late((other.late, other.lateness));
+    }
+
+    // Counts events that came too late, and keeps by how much the latest of them.
+    pub(super) fn be_late(&mut self, (late, lateness): (u64, u64)) {
+        self.late += late;
+        if late > 0 {
+            self.lateness = lateness;
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! out of order, and counted.
 
 use std::collections::VecDeque;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::source::{Drained, Input, corrupt};
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::perf::scan::{LEAD, TIME};
 use crate::record::block::{Block, CAPACITY, Record};
 use crate::record::kind::Clock;
-use crate::sys::clock::{self, Offsets};
+use crate::sys::clock::{self, History, Offsets};
 
 pub(super) struct Merge {
     look_back: i64,
@@ -31,7 +32,7 @@ pub(super) struct Merge {
 
 #[derive(Clone, Copy)]
 struct Waiting {
-    // UTC
+    // By CLOCK_BOOTTIME, which never jumps.
     time: i64,
     // Of this buffer's records, counted from the first.
     number: u64,
@@ -93,8 +94,13 @@ impl Merge {
     }
 
     // Before this, everything has had time to appear. To be asked before the buffers are looked at.
-    pub(super) fn horizon(&self, offsets: &Offsets) -> i64 {
-        (clock::boottime() + offsets.boottime).saturating_sub(self.look_back)
+    pub(super) fn horizon(&self) -> i64 {
+        clock::boottime().saturating_sub(self.look_back)
+    }
+
+    // Whether records of a buffer wait for their turn.
+    pub(super) fn holds(&self, input: usize) -> bool {
+        !self.progress[input].records.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -126,12 +132,16 @@ impl Merge {
             let of = route.of(&block, &mut count)?;
             for (i, record) in block.records().take(count).enumerate() {
                 let table = of.table(i);
-                let time = times[table].and_then(|time| Some((time.of(record)?, time.clock)));
-                let (reading, clock) = time.ok_or_else(|| {
+                let Some((reading, clock)) = times[table].and_then(|time| Some((time.of(record)?, time.clock))) else {
                     let length = record.payload().len();
-                    Error::Layout(format!("a record of {length} bytes is too short to tell its time"))
-                })?;
-                let time = reading.wrapping_add(clock.offset(offsets));
+                    if i == 0 {
+                        return Err(Error::Layout(format!("a record of {length} bytes is too short to tell its time")));
+                    }
+                    // Those before it are good: it is told of at the next block.
+                    count = i;
+                    break;
+                };
+                let time = reading.wrapping_add(clock.offset(offsets) - offsets.boottime);
                 let (position, length) = (window.position(cursor, &block, i), record.payload().len() as u32);
                 let number = progress.first + progress.records.len() as u64;
                 progress.records.push_back((position, false));
@@ -146,7 +156,7 @@ impl Merge {
                 stop = Stop::Full;
             }
             if let Some(sequence) = sequence {
-                sequence.see_all(&block, count);
+                sequence.lock().unwrap_or_else(PoisonError::into_inner).see_all(&block, count);
             }
             *lost += cursor.lost_since(before);
             let passed = cursor.at - before.at;
@@ -194,6 +204,16 @@ impl Merge {
             *table = if tables.are_whole() { inputs[input].source as u8 } else { event.table };
         }
         (block, Of::Each(each))
+    }
+
+    // The clocks' offsets to UTC that held for a block from the `at`th event on, and for how many of its events.
+    pub(super) fn offsets(&self, at: usize, count: usize, clocks: &History) -> (Offsets, usize) {
+        let of = |event: &Waiting| clocks.at(event.time, |offsets| offsets.boottime);
+        match (clocks.steady(), &self.waiting[at..at + count]) {
+            (None, [first, .., last]) if of(first) != of(last) => (of(first), 1),
+            (None, [first, ..]) => (of(first), count),
+            _ => (clocks.latest(), count),
+        }
     }
 
     // So many events from the `at`th were given.

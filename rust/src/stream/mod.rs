@@ -31,7 +31,7 @@ pub(crate) use self::per_cpu::{PerCpu, Way};
 use self::pump::Pump;
 use self::queue::Queue;
 pub(crate) use self::queue::{Batch, Overflow};
-pub(crate) use self::sequence::Place;
+pub(crate) use self::sequence::{Place, Sequences, Shared};
 pub(crate) use self::source::Input;
 use self::source::Source;
 use self::state::{After, Phase, State};
@@ -91,6 +91,19 @@ pub(crate) struct Statistics {
     pub(crate) lost: u64,
 }
 
+// What a stream of others has from the start.
+struct Begun {
+    queue: Queue,
+    statistics: Statistics,
+    failure: Option<Error>,
+}
+
+impl Default for Begun {
+    fn default() -> Self {
+        Self { queue: Queue::new(0, Overflow::Block), statistics: Statistics::default(), failure: None }
+    }
+}
+
 pub(crate) enum Next {
     Batch(Batch),
     TimedOut,
@@ -117,7 +130,8 @@ pub(crate) struct Wanted<'a> {
 impl Policy {
     // How long events gather in the ring; looking without a pause would take a CPU.
     fn gather(&self) -> Duration {
-        self.max_latency.clamp(LEAST_GATHER, GATHER)
+        // An ordered stream gives nothing for so long: it need not look all the time.
+        self.max_latency.clamp(LEAST_GATHER, GATHER).max(self.look_back.unwrap_or_default() / 8)
     }
 }
 
@@ -138,7 +152,7 @@ impl Stream {
         Self::check_unread(&maps)?;
         check_names(&plans)?;
         check_times(&inputs, &plans, &policy)?;
-        Self::begin(inputs, per_cpu, maps, plans, policy, Queue::new(0, Overflow::Block), Statistics::default())
+        Self::begin(inputs, per_cpu, maps, plans, policy, Begun::default())
     }
 
     // Each event can be read once: a map that a stream of this process reads is refused.
@@ -158,10 +172,10 @@ impl Stream {
         maps: Vec<u32>,
         plans: Vec<Arc<Plan>>,
         policy: Policy,
-        gathered: Queue,
-        statistics: Statistics,
+        begun: Begun,
     ) -> Result<Arc<Self>> {
         static ID: AtomicU64 = AtomicU64::new(1);
+        let Begun { queue: gathered, statistics, failure } = begun;
         check_count(inputs.iter().map(|input| input.source).max().unwrap_or(0))?;
         let wakes: Vec<Arc<OwnedFd>> = inputs.iter().flat_map(|input| input.transport.wakes()).collect();
         let source = Source::new(inputs, per_cpu, plans.clone(), &policy)?;
@@ -169,8 +183,8 @@ impl Stream {
         let now = Instant::now();
         let state = State {
             source: Some(source),
-            phase: Phase::Hot,
-            failure: None,
+            phase: if failure.is_some() { Phase::Ended } else { Phase::Hot },
+            failure,
             queue: Queue { limit, overflow: policy.overflow, ..gathered },
             waiting: None,
             due: now,
@@ -254,7 +268,7 @@ impl Stream {
         let mut statistics = state.statistics;
         statistics.dropped += state.queue.dropped;
         if let Some(source) = &state.source {
-            (statistics.late, statistics.lateness) = source.late();
+            statistics.be_late(source.late());
             statistics.lost += source.lost(state.phase == Phase::Ended);
         }
         Ok(statistics)
@@ -363,6 +377,16 @@ impl Stream {
         }
     }
 
+    // After a panic, which is a mistake of ours: the other streams go on.
+    fn fail(&self) {
+        if let Ok(mut state) = self.lock() {
+            let text = "a mistake in fastbpf ended this stream; what it said stands on standard error";
+            state.failure = Some(Error::Stream(text.into()));
+            state.phase = Phase::Ended;
+            self.notify.signal();
+        }
+    }
+
     fn due(&self) -> Option<Instant> {
         let state = self.lock().ok()?;
         (!matches!(state.phase, Phase::Ended | Phase::Closed)).then_some(state.due)
@@ -441,11 +465,12 @@ impl Stream {
         }
         state.phase = Phase::Closed;
         let wakes = state.wakes();
-        if let Some(source) = state.source.take() {
+        if let Some(mut source) = state.source.take() {
+            source.cut_off();
             let (events, bytes) = source.left();
             state.statistics.received += events;
             state.statistics.bytes += bytes;
-            (state.statistics.late, state.statistics.lateness) = source.late();
+            state.statistics.be_late(source.late());
             state.statistics.lost += source.lost(true);
         }
         state.queue.batches.clear();

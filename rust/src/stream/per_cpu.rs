@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::sequence::Place;
+use super::sequence::Shared;
 use super::source::Input;
 use super::tables::Route;
 use super::transport::Transport;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::perf::{self, Buffer};
 use crate::sys::bpf::Element;
-use crate::sys::cpu;
+use crate::sys::{cpu, process};
 
 pub(crate) struct PerCpu {
     // The kernel keeps what was put in as long as this file is open (perf_event_fd_array_release, kernel/bpf/arraymap.c).
@@ -21,13 +21,14 @@ pub(crate) struct PerCpu {
     filled: BTreeSet<u32>,
     pub(super) way: Way,
     grows: bool,
+    process: u32,
 }
 
 // What is done with the records of each buffer.
 #[derive(Clone)]
 pub(crate) struct Way {
     pub(crate) route: Route,
-    pub(crate) sequence: Option<Place>,
+    pub(crate) sequence: Option<Shared>,
     // Whether the kernel's count of losses is asked for: nobody else counts them.
     pub(crate) counts: bool,
     // The number of this way among those of its stream.
@@ -43,7 +44,10 @@ impl PerCpu {
         } else {
             buffers.into_iter().map(Transport::Perf).collect()
         };
-        Ok((Self { map, size, filled: online.clone(), online, way, grows: !overwrite }, transports))
+        Ok((
+            Self { map, size, filled: online.clone(), online, way, grows: !overwrite, process: process::id() },
+            transports,
+        ))
     }
 
     // Buffers for CPUs that came online since. One that was away has a new one: the kernel lets go of its event.
@@ -55,7 +59,11 @@ impl PerCpu {
         let online: BTreeSet<u32> = online.into_iter().collect();
         let mut added = Vec::new();
         for &cpu in online.difference(&self.online) {
-            let buffer = Buffer::open(cpu, self.size, false)?;
+            let buffer = match Buffer::open(cpu, self.size, false) {
+                // It went offline again.
+                Err(Error::Kernel { source, .. }) if source.raw_os_error() == Some(libc::ENODEV) => continue,
+                buffer => buffer?,
+            };
             perf::fill(self.map.as_fd(), &[&buffer])?;
             self.filled.insert(cpu);
             added.push(Transport::Perf(buffer));
@@ -71,6 +79,9 @@ impl PerCpu {
 
 impl Drop for PerCpu {
     fn drop(&mut self) {
+        if self.process != process::id() {
+            return; // a forked child: they are the parent's
+        }
         // Programs may go on: what they write belongs to nobody then, and they are told so (-ENOENT).
         for cpu in &self.filled {
             let _ = Element { map: self.map.as_fd(), key: &cpu.to_ne_bytes() }.delete();

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -140,7 +141,10 @@ impl Pump {
             for stream in streams {
                 let is_due = stream.due().is_some_and(|due| due <= now);
                 if is_due || ready.contains(&stream.id()) {
-                    stream.turn(now, self);
+                    // Whatever is wrong with one stream, the others are looked at.
+                    if catch_unwind(AssertUnwindSafe(|| stream.turn(now, self))).is_err() {
+                        stream.fail();
+                    }
                 }
             }
         }

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex};
+
+use super::tables::number;
+use crate::record::block::Block;
 
 // Where a record has its number, and the one that tells which sequence it is of, a CPU's for instance.
 #[derive(Clone)]
@@ -10,14 +14,19 @@ pub(crate) struct Place {
     pub(crate) of: Option<(usize, usize)>,
 }
 
-pub(super) struct Sequences {
-    pub(super) place: Place,
+pub(crate) struct Sequences {
+    place: Place,
     by_key: BTreeMap<u64, Sequence>,
 }
+
+// Those that several buffers' records are numbered by.
+pub(crate) type Shared = Arc<Mutex<Sequences>>;
 
 struct Sequence {
     // The number that comes next when nothing is missing.
     next: u64,
+    // What `next` was when all buffers had been looked at for the last time.
+    looked: u64,
     // Numbers that did not come yet, as half-open ranges by their start.
     missing: BTreeMap<u64, u64>,
     // Numbers that will not come any more.
@@ -25,19 +34,43 @@ struct Sequence {
 }
 
 // Records come in the order in which they were reserved, which several CPUs make a little different from the order of
-// their numbers. So far behind, a number is waited for.
+// their numbers. So far behind, a number is waited for, and until all buffers have been looked at.
 const LATE: u64 = 1 << 12;
 
 impl Sequences {
-    pub(super) fn new(place: Place) -> Self {
-        Self { place, by_key: BTreeMap::new() }
+    pub(crate) fn shared(place: Place) -> Shared {
+        Arc::new(Mutex::new(Self { place, by_key: BTreeMap::new() }))
     }
 
-    pub(super) fn see(&mut self, key: u64, number: u64) {
+    pub(super) fn see_all(&mut self, block: &Block<'_>, count: usize) {
+        let (at, width) = self.place.number;
+        for record in block.records().take(count) {
+            let payload = record.payload();
+            let key = self.place.of.map_or(Some(0), |(at, width)| number(payload, at, width));
+            if let (Some(key), Some(number)) = (key, number(payload, at, width)) {
+                self.see(key, number);
+            }
+        }
+    }
+
+    // All buffers have been looked at: what was missing at the look before will not come.
+    pub(super) fn looked(&mut self) {
+        for sequence in self.by_key.values_mut() {
+            sequence.give_up(sequence.looked.min(sequence.next.saturating_sub(LATE)));
+            sequence.looked = sequence.next;
+        }
+    }
+
+    fn see(&mut self, key: u64, number: u64) {
         let width = self.place.number.1;
         match self.by_key.entry(key) {
             Entry::Vacant(entry) => {
-                entry.insert(Sequence { next: number.wrapping_add(1), missing: BTreeMap::new(), lost: 0 });
+                entry.insert(Sequence {
+                    next: number.wrapping_add(1),
+                    looked: number,
+                    missing: BTreeMap::new(),
+                    lost: 0,
+                });
             }
             Entry::Occupied(mut entry) => entry.get_mut().see(number, width),
         }
@@ -69,11 +102,11 @@ impl Sequence {
                 self.missing.insert(self.next, number);
             }
             self.next = number.wrapping_add(1);
-            self.give_up(self.next.saturating_sub(LATE));
         } else if ahead.unsigned_abs() > LATE {
             // The program began anew.
             self.give_up(u64::MAX);
             self.next = number.wrapping_add(1);
+            self.looked = number;
         } else if let Some((&start, &end)) = self.missing.range(..=number).next_back()
             && number < end
         {
@@ -105,7 +138,7 @@ mod tests {
     use super::*;
 
     fn sequences(width: usize) -> Sequences {
-        Sequences::new(Place { number: (0, width), of: None })
+        Sequences { place: Place { number: (0, width), of: None }, by_key: BTreeMap::new() }
     }
 
     proptest! {
@@ -125,6 +158,9 @@ mod tests {
             let mut before = 0;
             for number in numbers {
                 sequences.see(0, start.wrapping_add(number) & mask);
+                if number % 7 == 0 {
+                    sequences.looked();
+                }
                 let now = sequences.lost(false);
                 prop_assert!(now >= before);
                 before = now;
@@ -139,7 +175,10 @@ mod tests {
         sequences.see(0, 10);
         sequences.see(0, 15);
         assert_eq!(sequences.lost(false), 0);
+        sequences.looked();
         sequences.see(0, 15 + LATE);
+        assert_eq!(sequences.lost(false), 0);
+        sequences.looked();
         assert_eq!(sequences.lost(false), 4);
         assert_eq!(sequences.lost(true), 4 + LATE - 1);
     }
@@ -155,7 +194,7 @@ mod tests {
 
     #[test]
     fn each_cpu_has_its_own() {
-        let mut sequences = Sequences::new(Place { number: (0, 4), of: Some((8, 4)) });
+        let mut sequences = sequences(4);
         for number in [0, 1, 3] {
             sequences.see(0, number);
             sequences.see(1, 2 * number);

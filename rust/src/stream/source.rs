@@ -1,27 +1,28 @@
 //! The buffers of a stream and the columns that their records go to.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::merge::{Merge, Time};
 use super::per_cpu::{PerCpu, Way};
 use super::queue::{Queue, Room};
-use super::sequence::Sequences;
-use super::tables::{Of, Route, Tables, number};
+use super::sequence::Shared;
+use super::tables::{Of, Route, Tables};
 use super::transport::{Cursor, Stop, Transport};
 use super::{LEAST_GATHER, Policy};
 use crate::error::{Error, Result};
 use crate::record::block::{Block, CAPACITY};
 use crate::record::plan::Plan;
 use crate::sys::clock::{self, History, Offsets};
+use crate::sys::process;
 
 pub(crate) struct Input {
     pub(crate) transport: Transport,
     pub(crate) route: Route,
     // Which of the stream's ways it is: recorded records are told apart by it.
     pub(crate) source: usize,
-    pub(super) sequence: Option<Sequences>,
+    pub(super) sequence: Option<Shared>,
     // Whether the kernel's count of losses is asked for, and what its records told so far.
     counts: bool,
     pub(super) lost: u64,
@@ -38,6 +39,7 @@ pub(super) struct Source {
     tables: Tables,
     merge: Option<Merge>,
     clocks: History,
+    generation: u64,
     looked: Instant,
     // The buffer that is looked at first: after one that filled the queue, the next.
     first: usize,
@@ -54,6 +56,10 @@ pub(super) struct Released {
     pub(super) drained: Drained,
     // Texts that were cut meanwhile.
     pub(super) cuts: u64,
+    // As `late` tells.
+    pub(super) late: (u64, u64),
+    // Why there is no more.
+    pub(super) failure: Option<Error>,
 }
 
 #[derive(Default)]
@@ -105,8 +111,20 @@ impl Source {
             Tables::whole(policy.max_rows, longest)?
         };
         let merge = policy.look_back.map(|look_back| Merge::new(look_back, inputs.len()));
-        let (clocks, looked) = (clock::look(false), Instant::now());
-        Ok(Self { inputs, per_cpu, renewed: looked, plans, tables, merge, clocks, looked, first: 0, ending: false })
+        let (clocks, looked, generation) = (clock::look(false), Instant::now(), clock::generation());
+        Ok(Self {
+            inputs,
+            per_cpu,
+            renewed: looked,
+            plans,
+            tables,
+            merge,
+            clocks,
+            generation,
+            looked,
+            first: 0,
+            ending: false,
+        })
     }
 
     pub(super) fn inputs(&self) -> &[Input] {
@@ -132,7 +150,17 @@ impl Source {
 
     // Events that are missing in sequences, or that the kernel counted as lost.
     pub(super) fn lost(&self, over: bool) -> u64 {
-        self.inputs.iter().map(|input| input.lost(over)).sum()
+        let gaps = |sequence: &Shared| sequence.lock().unwrap_or_else(PoisonError::into_inner).lost(over);
+        self.sequences().map(gaps).sum::<u64>() + self.inputs.iter().map(Input::lost).sum::<u64>()
+    }
+
+    // Each once, whatever the number of buffers that share it.
+    fn sequences(&self) -> impl Iterator<Item = &Shared> {
+        let all = || self.inputs.iter().filter_map(|input| input.sequence.as_ref());
+        all()
+            .enumerate()
+            .filter(move |&(at, one)| !all().take(at).any(|other| Arc::ptr_eq(one, other)))
+            .map(|(_, one)| one)
     }
 
     // Adds buffers for CPUs that came online, and gives what makes them known.
@@ -168,9 +196,19 @@ impl Source {
     // Reads what is there. Full batches go to the queue as long as it has room. What was done before an error stands in
     // `drained` too.
     pub(super) fn drain(&mut self, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
-        if self.looked.elapsed() > CLOCKS {
+        let outcome = self.drain_all(queue, drained);
+        if !drained.full {
+            for sequence in self.sequences() {
+                sequence.lock().unwrap_or_else(PoisonError::into_inner).looked();
+            }
+        }
+        outcome
+    }
+
+    fn drain_all(&mut self, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
+        if self.looked.elapsed() > CLOCKS || clock::generation() != self.generation {
             self.clocks = clock::look(false);
-            self.looked = Instant::now();
+            (self.looked, self.generation) = (Instant::now(), clock::generation());
         }
         if self.merge.is_some() {
             return self.drain_in_order(queue, drained);
@@ -196,9 +234,17 @@ impl Source {
     fn drain_in_order(&mut self, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
         let Self { inputs, tables, clocks, ending, .. } = self;
         let Some(merge) = &mut self.merge else { return Ok(()) };
-        inputs.iter_mut().try_for_each(|input| input.transport.refresh())?;
+        let mut horizon = merge.horizon();
+        for (index, input) in inputs.iter_mut().enumerate() {
+            // What waits stands in the snapshot that it was taken from.
+            if !merge.holds(index) {
+                input.transport.refresh()?;
+            }
+            if input.transport.is_snapshot() {
+                horizon = i64::MAX;
+            }
+        }
         let offsets = clocks.latest();
-        let mut horizon = merge.horizon(&offsets);
         let mut outcome = Ok(());
         for (index, input) in inputs.iter_mut().enumerate() {
             let bytes = drained.bytes;
@@ -227,8 +273,8 @@ impl Source {
                 }
                 Room::Made => {
                     let (mut block, of) = merge.block(inputs, at, end, tables);
-                    let all = block.len();
-                    let appended = tables.append(&mut block, &of, all, &offsets)?;
+                    let (offsets, count) = merge.offsets(at, block.len(), clocks);
+                    let appended = tables.append(&mut block, &of, count, &offsets)?;
                     full = appended.full;
                     appended.count
                 }
@@ -241,18 +287,21 @@ impl Source {
     }
 
     // Takes the batches that were gathered, and the buffers: the stream that held them is over.
-    pub(super) fn release(mut self) -> Result<Released> {
+    pub(super) fn release(mut self) -> Released {
         let mut queue = Queue::new(usize::MAX, super::queue::Overflow::Block);
         self.end(true);
         let (mut drained, cuts) = (Drained::default(), self.tables.cuts());
-        self.drain(&mut queue, &mut drained)?;
+        let mut failure = self.drain(&mut queue, &mut drained).err();
         for table in 0..self.tables.len() {
-            queue.batches.extend(self.tables.cut(table)?);
+            match self.tables.cut(table) {
+                Ok(batch) => queue.batches.extend(batch),
+                Err(error) => failure = failure.or(Some(error)),
+            }
         }
         self.end(false);
-        let cuts = self.tables.cuts() - cuts;
+        let (cuts, late) = (self.tables.cuts() - cuts, self.late());
         let Self { inputs, per_cpu, plans, .. } = self;
-        Ok(Released { inputs, per_cpu, plans, queue, drained, cuts })
+        Released { inputs, per_cpu, plans, queue, drained, cuts, late, failure }
     }
 
     // How long to let events gather: less when they take more than a quarter of a buffer meanwhile.
@@ -278,6 +327,18 @@ impl Source {
     pub(super) fn acknowledge(&self) -> bool {
         self.merge.as_ref().is_none_or(Merge::is_empty)
             && self.inputs.iter().all(|input| input.transport.acknowledge_and_recheck())
+    }
+
+    // Nothing more comes through perf buffers: events that have no buffer are told of to their programs.
+    pub(super) fn cut_off(&mut self) {
+        if self.per_cpu.is_empty() {
+            return;
+        }
+        self.per_cpu.clear();
+        process::wait_for_running_programs();
+        for input in self.inputs.iter().filter(|input| !input.transport.wakes_at_once()) {
+            input.transport.end(false);
+        }
     }
 
     // Events and bytes that nobody has read, which are passed: another reader of the buffers begins behind them.
@@ -313,23 +374,10 @@ fn make(table: usize, tables: &mut Tables, queue: &mut Queue) -> Result<Room> {
     Ok(room)
 }
 
-impl Sequences {
-    pub(super) fn see_all(&mut self, block: &Block<'_>, count: usize) {
-        let (at, width) = self.place.number;
-        for record in block.records().take(count) {
-            let payload = record.payload();
-            let key = self.place.of.map_or(Some(0), |(at, width)| number(payload, at, width));
-            if let (Some(key), Some(number)) = (key, number(payload, at, width)) {
-                self.see(key, number);
-            }
-        }
-    }
-}
-
 impl Input {
     pub(crate) fn new(transport: Transport, way: Way) -> Self {
         let Way { route, sequence, counts, source } = way;
-        Self { transport, route, source, sequence: sequence.map(Sequences::new), counts, lost: 0, times: Vec::new() }
+        Self { transport, route, source, sequence, counts, lost: 0, times: Vec::new() }
     }
 
     // The column that a reader sees in order, and where there is none what the kernel stamps.
@@ -339,10 +387,9 @@ impl Input {
         self.times = plans.iter().map(|plan| time(plan).or(stamps)).collect();
     }
 
-    fn lost(&self, over: bool) -> u64 {
+    fn lost(&self) -> u64 {
         let counted = || self.transport.lost().ok().flatten().unwrap_or(0).max(self.lost);
-        let gaps = self.sequence.as_ref().map_or(0, |sequence| sequence.lost(over));
-        gaps + if self.counts { counted() } else { 0 }
+        if self.counts { counted() } else { 0 }
     }
 
     // Whether each of its records tells when it was written.
@@ -393,7 +440,7 @@ impl Input {
             }
             *lost += cursor.lost_since(before);
             if let Some(sequence) = sequence {
-                sequence.see_all(&block, count);
+                sequence.lock().unwrap_or_else(PoisonError::into_inner).see_all(&block, count);
             }
             let passed = cursor.at - before.at;
             drained.events += count as u64;

@@ -118,6 +118,9 @@ impl State {
         self.phase = Phase::Idle;
         // Where a single event wakes nobody, it is looked for.
         self.due = now + if source.wakes_at_once() { IDLE } else { UNTOLD };
+        if self.waiting.is_some() && self.gathered() > 0 {
+            self.due = self.due.min((self.oldest + policy.max_latency).max(now));
+        }
         Ok(After::Arm)
     }
 

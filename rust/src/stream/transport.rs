@@ -213,6 +213,11 @@ impl Transport {
         buffers.iter().try_for_each(|buffer| buffer.pause(paused)).map_err(Error::kernel(what))
     }
 
+    // Whether it is read as a whole, at one moment.
+    pub(super) fn is_snapshot(&self) -> bool {
+        matches!(self, Self::Snapshots { .. })
+    }
+
     // Samples tell the time by themselves: where, before their payload.
     pub(super) fn stamps(&self) -> bool {
         !matches!(self, Self::Ring { .. })

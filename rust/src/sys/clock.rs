@@ -1,6 +1,7 @@
 //! The kernel's clocks against UTC.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::time::{
@@ -89,6 +90,7 @@ impl History {
             return;
         }
         let since = if told { new.at } else { span.seen + (new.at - span.seen) / 2 };
+        GENERATION.fetch_add(1, Ordering::Release);
         self.spans.push(Span { since, offsets: new.offsets, doubt: new.doubt, seen: new.at });
         if self.spans.len() > SPANS {
             self.spans.remove(0);
@@ -113,6 +115,13 @@ impl History {
     pub(crate) fn steady(&self) -> Option<Offsets> {
         (self.spans.len() == 1).then(|| self.latest())
     }
+}
+
+// Counts jumps.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Ordering::Acquire)
 }
 
 static HISTORY: Mutex<Option<History>> = Mutex::new(None);
