@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 HERE = Path(__file__).parent
 BUILD = HERE / "build"
@@ -86,6 +88,19 @@ def take_turns(sides: Mapping[str, Callable[[], float]], effort: Effort, rounds:
         for name, side in sides.items():
             measured[name].append(side())
     return {name: median(values) for name, values in measured.items()}
+
+
+@contextmanager
+def pinned(cpu: int) -> Iterator[None]:
+    """This process, with all its threads, on one CPU."""
+    before = {int(thread): os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")}
+    for thread in before:
+        os.sched_setaffinity(thread, {cpu})
+    try:
+        yield
+    finally:
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setaffinity(int(thread), before.get(int(thread), before[os.getpid()]))
 
 
 class MissingPeerError(Exception):

@@ -83,7 +83,10 @@ pub(crate) fn scan<'a>(window: &'a Window<'_>, cursor: &mut Cursor, block: &mut 
             return Stop::Full;
         }
         // Records of one kind follow each other: see ring::scan.
-        let most = (limit - block.len()).min(piece / size);
+        let most = block.room(limit, size).min(piece / size);
+        if most == 0 {
+            break;
+        }
         let mut like = 1;
         while like < most
             && Header::of(window.word(at + like * size)) == header

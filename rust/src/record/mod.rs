@@ -17,4 +17,5 @@ mod prefetch;
 mod schema;
 mod slab;
 mod variable;
+mod words;
 mod writer;

@@ -53,14 +53,18 @@ pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Bloc
         if whole > left {
             return Stop::Corrupt { length, at: cursor.at };
         }
-        cursor.last = whole;
         if word & DISCARD != 0 {
+            cursor.last = whole;
             cursor.at += whole;
             continue;
         }
         // Records of one kind follow each other. Guessing that the next header is like this one, the processor needs not
         // wait for it to know where the one after that is: that wait would be most of the walk.
-        let most = (limit - block.len()).min(left / whole);
+        let most = block.room(limit, whole).min(left / whole);
+        if most == 0 {
+            break;
+        }
+        cursor.last = whole;
         let mut like = 1;
         while like < most && header(window, cursor.at + like * whole) == word {
             like += 1;
