@@ -36,8 +36,10 @@ demo: setup-demo $(NATIVE) ## trace this machine for a few seconds, from set-up 
 	$(PY) tools/demo.py
 
 # Rust's tests embed Python, whose shared library may stand where the loader does not look.
-test: setup-test $(NATIVE) ## every test: Rust, Python, kernel, readers of our Arrow, docs, benchmarks in short
+test: setup-test $(NATIVE) ## every test: Rust (also under a sanitizer and fuzzers), Python, kernel, readers of our Arrow, docs, benchmarks in short
 	LD_LIBRARY_PATH="$$($(PY) -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')" cargo test --locked
+	tools/sanitize.sh
+	tools/fuzz.sh
 	$(PY) -m pytest
 	$(PY) -m benches --smoke
 

@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES + DIAGNOSES)}")
     parser.add_argument("--smoke", action="store_true", help="once and short; nothing is judged")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each peer")
+    parser.add_argument("--events", type=int, default=100_000_000, help="how many the accounting follows")
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where results are kept")
     parser.add_argument("--readme", action="store_true", help="print the README's table from the results that are kept")
     args = parser.parse_args()
@@ -49,7 +50,7 @@ def main() -> int:
         start = time.monotonic()
         # "import" is a word of Python's.
         module = import_module(f"benches.{name if name != 'import' else 'import_'}")
-        result = module.run(Effort(args.rounds, args.smoke))
+        result = module.run(Effort(args.rounds, args.smoke, args.events))
         say(f"  {time.monotonic() - start:.1f} s")
         print(report.shown(result, judged=not args.smoke), flush=True)
         results.append(result)

@@ -24,10 +24,14 @@ OURS = "fastbpf"
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to do: `rounds` turns of each peer; `smoke` is our side and libbpf only, short, and judges nothing."""
+    """How much to do: `rounds` turns of each peer; `smoke` is our side and libbpf only, short, and judges nothing.
+
+    `events` is how many the accounting is to follow.
+    """
 
     rounds: int = 5
     smoke: bool = False
+    events: int = 100_000_000
 
     def scaled(self, full: int, short: int) -> int:
         return short if self.smoke else full

@@ -10,7 +10,12 @@ import signal
 import struct
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# No test is judged by time. What failed is printed, so that it can be repeated elsewhere.
+hypothesis.settings.register_profile("fastbpf", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("fastbpf")
 
 # Tables of calls assert, too, and are no test files.
 pytest.register_assert_rewrite("tests.kernel.calls")
@@ -116,6 +121,14 @@ def pytest_runtest_makereport(item):
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector):
     return _note_skip(collector, (yield))
+
+
+@pytest.fixture(params=["ring", "perf"])
+def transport(request, monkeypatch):
+    """What traces are sent through: what this kernel has, or what those have that know no ring buffers."""
+    if request.param == "perf":
+        monkeypatch.setattr("fastbpf.tracing.kernel.has_ring_buffers", lambda: False)
+    return request.param
 
 
 @pytest.fixture(autouse=True)

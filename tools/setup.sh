@@ -67,7 +67,7 @@ useful=()
 case ${1:-} in
     python) find_python; exit ;;
     demo) ;;
-    test) needed+=(python3-dev); useful=(bpftool libbpf-dev libelf-dev "$llvm" zlib1g-dev "${cross[@]}") ;;
+    test) needed+=(python3-dev); useful=(bpftool clang libbpf-dev libelf-dev "$llvm" zlib1g-dev "${cross[@]}") ;;
     bench) useful=(bpftrace clang libbpf-dev libelf-dev llvm python3-bpfcc zlib1g-dev) ;;
     *) echo "usage: $0 python|demo|test|bench" >&2; exit 2 ;;
 esac

@@ -18,6 +18,7 @@ _HOMES = {
         "Error",
         "KernelError",
         "LayoutError",
+        "ObjectError",
         "ProbeError",
         "StreamError",
         "VerifierError",
@@ -32,8 +33,9 @@ _HOMES = {
     "maps": ("Map", "MapSpec"),
     "programs": ("Program", "ProgramSpec"),
     "links": ("Link",),
+    "objects": ("LoadedObject", "Object", "ObjectProgram"),
     "symbols": ("offsetof",),
-    "stream": ("PerfBuffer", "RingBuffer", "Stats", "Stream"),
+    "stream": ("PerfBuffer", "RingBuffer", "Stats", "Stream", "UserRingBuffer"),
     "tracing": ("Trace", "trace"),
     "capture": ("Capture", "CaptureError", "replay"),
 }

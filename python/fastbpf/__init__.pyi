@@ -19,6 +19,9 @@ from fastbpf.errors import (
     LayoutError as LayoutError,
 )
 from fastbpf.errors import (
+    ObjectError as ObjectError,
+)
+from fastbpf.errors import (
     ProbeError as ProbeError,
 )
 from fastbpf.errors import (
@@ -34,6 +37,9 @@ from fastbpf.kernel_version import KernelVersion as KernelVersion
 from fastbpf.links import Link as Link
 from fastbpf.maps import Map as Map
 from fastbpf.maps import MapSpec as MapSpec
+from fastbpf.objects import LoadedObject as LoadedObject
+from fastbpf.objects import Object as Object
+from fastbpf.objects import ObjectProgram as ObjectProgram
 from fastbpf.programs import Program as Program
 from fastbpf.programs import ProgramSpec as ProgramSpec
 from fastbpf.record import (
@@ -147,6 +153,7 @@ from fastbpf.stream import (
 from fastbpf.stream import RingBuffer as RingBuffer
 from fastbpf.stream import Stats as Stats
 from fastbpf.stream import Stream as Stream
+from fastbpf.stream import UserRingBuffer as UserRingBuffer
 from fastbpf.symbols import offsetof as offsetof
 from fastbpf.tracing import Trace as Trace
 from fastbpf.tracing import trace as trace

@@ -10,10 +10,13 @@ __all__ = [
     "Child",
     "Decoder",
     "Link",
+    "Load",
     "Map",
+    "Object",
     "Program",
     "RecordBatch",
     "Stream",
+    "UserRing",
     "btf_enumerators",
     "btf_has_member",
     "btf_id",
@@ -22,10 +25,15 @@ __all__ = [
     "btf_names",
     "btf_structs",
     "clock_offsets",
+    "online_cpus",
     "program_instructions",
     "program_verdicts",
     "record_schema",
     "wait_for_running_programs",
+]
+
+_BtfMember: TypeAlias = tuple[
+    str, int, int | None, int | None, str, list[tuple[str, int]] | None, tuple[str, int, int, list[_BtfMember]] | None
 ]
 
 @final
@@ -50,22 +58,25 @@ class RecordBatch:
     def slice(self, offset: int, length: int) -> RecordBatch:
         """Up to `length` rows from `offset` on, without a copy."""
 
-    def to_ndjson(self) -> bytes:
-        """A JSON object a line.
+    def to_ndjson(self, first: tuple[str, str] | None = None) -> bytes:
+        """A JSON object a line; `first` is the name of a field in front, and its value in all of them.
 
-        Times are ISO 8601 in UTC with nine digits, 64-bit integers plain numbers, bytes hexadecimal text, lists arrays,
-        and null is null.
+        Times are ISO 8601 in UTC with nine digits, durations nanoseconds, 64-bit integers plain numbers, bytes hexadecimal
+        text, lists arrays, structs objects, and null is null.
         """
 
     def to_csv(self, header: bool = True) -> bytes:
-        """Comma-separated values (RFC 4180); as `to_ndjson`, but lists are text such as "[1, 2]" and null is empty."""
+        """Comma-separated values (RFC 4180); as `to_ndjson`, but null is empty, and lists and structs are their JSON text."""
 
     def to_text(self, offset: int, length: int) -> list[list[str | None]]:
         """Rows as a terminal shows them, a list of cells each; None is null."""
 
 @final
 class Map:
-    """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE). `lock` is where its values have a `struct bpf_spin_lock`."""
+    """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE).
+
+    `lock` is where its values have a `struct bpf_spin_lock`; `inner` is like the maps that a map of maps is to hold.
+    """
 
     def __new__(
         cls,
@@ -77,6 +88,7 @@ class Map:
         name: str,
         possible_cpus: int,
         lock: int | None = None,
+        inner: Map | None = None,
     ) -> Map: ...
     def fileno(self) -> int:
         """The descriptor, which stays the map's."""
@@ -140,6 +152,59 @@ class Program:
         """Lets go of the program."""
 
 @final
+class Object:
+    """An ELF object, read by aya-obj. Raises `ObjectError` for what is none."""
+
+    def __new__(cls, data: bytes) -> Object: ...
+    @property
+    def license(self) -> str:
+        """What it says in its section of that name; nothing without one."""
+
+    def programs(self) -> list[tuple[str, str, tuple[bytes, list[tuple[int, str, int]]]]]:
+        """Name, section and code of each, in the order of the file.
+
+        Code is instructions, the functions that are called behind, and the slots, files and numbers of lines that begin
+        there. Where it names a map, it has the number of the map in `maps()`.
+        """
+
+    def maps(self) -> list[tuple[str, list[int], _BtfMember | None, _BtfMember | None, bytes]]:
+        """Each map, in the order of their names.
+
+        Its name; type, key size, value size, entries and flags; the types of key and value where the object tells
+        them, as members (see `btf_layouts`) without a name; and the global variables.
+        """
+
+@final
+class Load:
+    """An object on its way into the kernel: `create_map` for each map, `link`, then `program` for each program.
+
+    Making one gives the object's types to the kernel, and fields of the kernel's structs their places in this kernel.
+    """
+
+    def __new__(cls, object: Object) -> Load: ...
+    def create_map(
+        self,
+        object_name: str,
+        kind: int,
+        key_size: int,
+        value_size: int,
+        max_entries: int,
+        flags: int,
+        name: str,
+        possible_cpus: int,
+    ) -> Map:
+        """Makes the map of that name in the object, with the object's types for it, and maps that go into it."""
+
+    def link(self, maps: dict[str, int]) -> None:
+        """Puts the descriptors of maps into the code, and functions behind the programs that call them."""
+
+    def code(self, program: str) -> tuple[bytes, list[tuple[int, str, int]]]:
+        """As `Object.programs` has it, with the descriptors of maps."""
+
+    def program(self, program: str, kind: int, flags: int, attach_type: int, btf_id: int, statistics: bool) -> Program:
+        """Has the kernel verify a program. Raises `VerifierError` with the log when it is refused."""
+
+@final
 class Link:
     """A program on its hook."""
 
@@ -179,7 +244,7 @@ class Stream:
 
     A table's `(fields, size, metadata)` are what `Struct.columns()` and `Struct.size` give, and what its schema tells; a tag is its field's name, offset and
     width, and `(number, table)` for each type of record; a sequence is offset and width of its number, and of the field
-    that tells which sequence it is of. A manner has max_rows, max_latency, background, overflow and look_back.
+    that tells which sequence it is of. A manner has max_rows, max_latency, background, overflow, look_back and decode.
     """
 
     @staticmethod
@@ -226,6 +291,12 @@ class Stream:
     def fileno(self) -> int:
         """A descriptor that becomes readable when there is something for whom `poll` told to wait."""
 
+    def names(self) -> list[str]:
+        """The names of the tables."""
+
+    def sources(self) -> list[str]:
+        """The kind of buffer of each source: "ring" or "perf"."""
+
     def schemas(self) -> list[object]:
         """The Arrow schema of each table, as capsules."""
 
@@ -245,19 +316,57 @@ class Stream:
         """Ends the stream; what was not read is counted."""
 
 @final
-class Decoder:
-    """Decodes bytes that were taken from a ring, as the live reader does."""
+class UserRing:
+    """The writer of a user ring buffer; `fields` and `size` are what `Struct.columns()` and `Struct.size` give."""
 
-    def __new__(cls, fields: list[tuple[str, int, str]], size: int, max_rows: int) -> Decoder: ...
-    def decode(self, bytes: bytes, clocks: tuple[int, int, int]) -> list[RecordBatch]:
-        """The batches that became full; `clocks` as `clock_offsets` gave them when the bytes were taken."""
+    def __new__(cls, map_fd: int, fields: list[tuple[str, int, str]], size: int) -> UserRing: ...
+    def write(self, reader: object, timeout: float | None) -> int:
+        """Writes the rows of a `pyarrow.RecordBatchReader` for which there is room in time, without the GIL."""
+
+    @property
+    def written(self) -> int:
+        """Rows, since it was made."""
+
+    @property
+    def unread(self) -> int:
+        """Bytes that programs have not read, headers included."""
+
+    def close(self) -> None:
+        """Lets go of the ring."""
+
+@final
+class Decoder:
+    """Decodes records that were taken from buffers whole, as the live reader does.
+
+    A source is the kind of its buffers, "ring" or "perf", its tables and its tag, as `Stream` takes them.
+    """
+
+    def __new__(
+        cls,
+        sources: list[
+            tuple[
+                str,
+                list[tuple[list[tuple[str, int, str]], int, dict[str, str]]],
+                tuple[str, int, int, list[tuple[int, int]]] | None,
+            ]
+        ],
+        max_rows: int,
+    ) -> Decoder: ...
+    def decode(self, source: int, bytes: bytes, clocks: tuple[int, int, int]) -> None:
+        """Decodes whole records of a source; `clocks` as `clock_offsets` gave them when the bytes were taken."""
+
+    def take(self, end: bool) -> list[RecordBatch]:
+        """The batches that became full; at the `end` the others too."""
 
     @property
     def cuts(self) -> int:
         """Texts that were longer than their column takes."""
 
-    def finish(self) -> RecordBatch | None:
-        """What is left."""
+    def names(self) -> list[str]:
+        """The names of the tables."""
+
+    def schemas(self) -> list[object]:
+        """The Arrow schema of each table, as capsules."""
 
 @final
 class Child:
@@ -288,10 +397,6 @@ def btf_id(name: str, kind: int) -> int | None:
 
     None when it has none of that name, or no BTF.
     """
-
-_BtfMember: TypeAlias = tuple[
-    str, int, int | None, int | None, str, list[tuple[str, int]] | None, tuple[str, int, int, list[_BtfMember]] | None
-]
 
 def btf_layouts(name: str, object: bytes | None = None) -> list[tuple[str, int, int, list[_BtfMember]]] | None:
     """The different structs of that name ("struct event", or a typedef's) of an ELF file, of raw BTF or of the kernel.
@@ -329,6 +434,9 @@ def program_verdicts(
 
 def clock_offsets() -> tuple[int, int, int]:
     """Nanoseconds to add to CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_TAI to get UTC, now."""
+
+def online_cpus() -> list[int]:
+    """The CPUs that are running, by their numbers, which may have holes (/sys/devices/system/cpu/online)."""
 
 def wait_for_running_programs() -> None:
     """Returns when every program that was running has ended (an RCU grace period, membarrier(2))."""

@@ -60,6 +60,10 @@ class LayoutError(Error, TypeError):
     """A Struct that cannot be laid out in memory, or a type that fastbpf does not know."""
 
 
+class ObjectError(Error, ValueError):
+    """An ELF file that is no object for BPF, or has something in it that fastbpf cannot load. The message says what."""
+
+
 class KernelError(Error, OSError):
     """The kernel refused: `errno` says with which number, the message why and what to do.
 
@@ -80,9 +84,9 @@ class VerifierError(KernelError):
     """The kernel's verifier refused a program.
 
     `reason` is the kernel's sentence on why; `log` is all that the verifier said, a line an item. What it says of the
-    refused instruction is in `slot`, its place in the code, `instruction`, its text, `source`, the line of Python as
-    `"file.py:12"` that wrote it (each None where it is not known), and `registers`: what the verifier knew of them
-    there, in the words of this kernel, as `{"R1": "ctx()", "R10": "fp0"}`.
+    refused instruction is in `slot`, its place in the code, `instruction`, its text, `source`, the line of Python (or
+    of an object's C) as `"file.py:12"` that wrote it (each None where it is not known), and `registers`: what the
+    verifier knew of them there, in the words of this kernel, as `{"R1": "ctx()", "R10": "fp0"}`.
     """
 
     def __init__(

@@ -12,6 +12,8 @@ pub(crate) enum Error {
     #[error("{0}")]
     Layout(String),
     #[error("{0}")]
+    Object(String),
+    #[error("{0}")]
     Stream(String),
     #[error("{0}")]
     Arrow(#[from] arrow_schema::ArrowError),

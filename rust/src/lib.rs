@@ -6,8 +6,10 @@
 mod attach;
 mod btf;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod maps;
-#[cfg_attr(not(test), expect(dead_code, reason = "streams take it up next"))]
+mod object;
 #[expect(unsafe_code, reason = "memory shared with the kernel")]
 mod perf;
 mod python;

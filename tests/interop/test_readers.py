@@ -11,9 +11,9 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from tests.unit.record.decoding import RingDecoder
 
 import fastbpf as fb
-from fastbpf import _native
 from fastbpf.record import tail
 
 CLOCKS = (10**18, 2 * 10**17, -(10**9))
@@ -100,7 +100,7 @@ EXPECTED = [
 
 @pytest.fixture(scope="module")
 def batches():
-    decoder = _native.Decoder(All.columns(), All.size, 64)
+    decoder = RingDecoder(All.columns(), All.size, 64)
     data = b"".join(map(record, ROWS))
     return [*decoder.decode(data, CLOCKS), decoder.finish()]
 
@@ -191,7 +191,7 @@ def test_a_slice_is_read_from_its_offset(batches):
 
 
 def test_a_batch_outlives_what_decoded_it():
-    decoder = _native.Decoder(All.columns(), All.size, 64)
+    decoder = RingDecoder(All.columns(), All.size, 64)
     (batch,) = decoder.decode(b"".join(map(record, ROWS[:64])), CLOCKS) or [decoder.finish()]
     table = pa.table(batch)
     del decoder, batch
@@ -207,13 +207,13 @@ def test_a_batch_outlives_what_decoded_it():
     ],
 )
 def test_what_are_no_records_of_a_ring(data, message):
-    with pytest.raises(fb.StreamError, match=f"not the bytes of a ring buffer: .*{message}"):
-        _native.Decoder([("number", 0, "u64")], 8, 10).decode(data, (0, 0, 0))
+    with pytest.raises(fb.StreamError, match=f"not the bytes of a buffer: .*{message}"):
+        RingDecoder([("number", 0, "u64")], 8, 10).decode(data, (0, 0, 0))
 
 
 def test_discarded_records_are_passed():
     data = struct.pack("<IIQ", 8, 0, 1) + struct.pack("<IIQ", 1 << 30 | 8, 0, 2) + struct.pack("<IIQ", 8, 0, 3)
-    decoder = _native.Decoder([("number", 0, "u64")], 8, 10)
+    decoder = RingDecoder([("number", 0, "u64")], 8, 10)
     assert decoder.decode(data, (0, 0, 0)) == []
     assert pa.record_batch(decoder.finish())["number"].to_pylist() == [1, 3]
     assert decoder.finish() is None

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -56,6 +57,12 @@ class Child:
     def run(self, code):
         self.start(code)
         return self.wait()
+
+    def sleeps(self):
+        """Waits until it waits for the next code: it has answered a little before."""
+        stat = Path(f"/proc/{self.pid}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "S":
+            time.sleep(0.001)
 
     def getppid(self, times):
         self.run(f"for _ in range({times}): os.getppid()")

@@ -182,6 +182,7 @@ def test_closing_in_mid_stream_while_programs_run(kind, size):
         assert len(set(seen)) == len(seen) == stats.delivered
 
 
+@pytest.mark.usefixtures("transport")
 @pytest.mark.parametrize("probe", ["raw_tracepoint:sys_enter", "tracepoint:syscalls:sys_enter_close"])
 def test_a_trace_closed_in_mid_stream_has_no_holes(probe):
     # The child numbers its calls. With room for all, what was delivered is the first of them, without a hole, and
@@ -215,6 +216,7 @@ def test_a_trace_closed_in_mid_stream_has_no_holes(probe):
         assert stats.delivered == len(seen)
 
 
+@pytest.mark.usefixtures("transport")
 def test_a_trace_counts_what_finds_no_room():
     with Child() as child:
         with fb.trace(
@@ -271,6 +273,7 @@ def count(name):
     return ld_map_value(r1, counter, 0), mov(r2, 1), atomic_add(r1, 0, r2)
 
 
+@pytest.mark.usefixtures("transport")
 def test_what_the_kernel_skipped_is_missed():
     with Child() as child:
         every = assemble(mov(r6, r1), count("all"), in_process(child.pid, count("own")))
@@ -291,6 +294,7 @@ def test_what_the_kernel_skipped_is_missed():
             while (stats := watched.look()).received == 0 or happened.maps["own"][0] < stats.received + 40:
                 child.getppid(1000)
                 child.run("for _ in range(100_000): pass")
+            child.sleeps()
             trace.close()
             stats = watched.final()
             own = happened.maps["own"][0]

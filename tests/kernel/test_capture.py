@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from fastbpf.capture import RECORD, CaptureSink, replay
+import fastbpf as fb
+from fastbpf.capture import replay
 from fastbpf.tracing import Trace
 
 PROBE = "tracepoint:syscalls:sys_enter_openat"
@@ -29,13 +30,8 @@ def shell(*command, **how):
 
 
 def recorded(path, *fields, command=COMMAND, **how):
-    outputs = CaptureSink.claim(path, force=False)
-    with Trace(PROBE, *fields, command=command, decode=RECORD, **how) as events:
-        sink = CaptureSink(outputs, events.record, {"byte_order": sys.byteorder, "probe": PROBE})
-        while (batch := events.next_batch()) is not None:
-            sink.write(batch)
-        events.close()
-        sink.close(events.stats)
+    with Trace(PROBE, *fields, command=command, decode=False, **how) as events:
+        fb.Capture.record(events, path)
     return events
 
 

@@ -105,6 +105,35 @@ def test_a_pipe_gets_ndjson():
     assert "the command ended with 1" in done.stderr  # cat's own, for the file that is not there
 
 
+def test_a_buffer_for_each_processor_and_rows_in_order():
+    loop = "for _ in range(300): os.sched_setaffinity(0, {min(cpus) if _ % 2 else max(cpus)}); os.getppid()"
+    command = [sys.executable, "-c", f"import os; cpus = os.sched_getaffinity(0)\n{loop}"]
+    done = run(
+        *("trace", "t:syscalls:sys_enter_getppid", "-f", "ts,cpu"),
+        *("--shards", "cpu", "--ordered", "--overflow", "drop_newest", "--", *command),
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 300
+    assert [row["cpu"] for row in rows[:4]] == [max(os.sched_getaffinity(0)), min(os.sched_getaffinity(0))] * 2
+    if " late" not in done.stderr:
+        assert [row["ts"] for row in rows] == sorted(row["ts"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--shards", "node"], "'node' is not 'cpu'"),
+        (["--overflow", "drop"], "'drop' is not one of 'block', 'drop_newest', 'drop_oldest'"),
+        (["-f", "pid", "--ordered"], "ordered=True goes by ts: name 'ts' among the fields too"),
+    ],
+)
+def test_ways_that_there_are_not(options, why):
+    done = run("trace", OPENAT, *options)
+    assert done.returncode == 2
+    assert why in done.stderr
+
+
 def test_the_commands_output_does_not_mix_with_ours():
     done = run("trace", OPENAT, "--", "echo", "hello from the command")
     assert "hello" not in done.stdout

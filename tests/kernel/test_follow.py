@@ -14,6 +14,8 @@ from tests.kernel.producers import Child
 
 import fastbpf as fb
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 EXECVE, EXIT_GROUP, CLOSE = {"x86_64": (59, 231, 3), "aarch64": (221, 94, 57)}[platform.machine()]
 OPEN = "tracepoint:syscalls:sys_enter_openat"
 ENTER = "raw_tracepoint:sys_enter"

@@ -18,6 +18,7 @@ from fastbpf.maps import possible_cpus
 
 u32s = st.integers(0, 7) | st.integers(0, 2**32 - 1)
 u64s = st.integers(0, 2**64 - 1)
+RING = fb.MapSpec("ringbuf", max_entries=4096)
 
 
 class Pair(fb.Struct):
@@ -127,6 +128,19 @@ def test_values_of_each_processor(kind, value):
                 map[3] = wrong
 
 
+@pytest.mark.parametrize("kind", ["percpu_hash", "lru_percpu_hash"])
+def test_a_hash_of_values_of_each_processor(kind):
+    many = 200
+    with fb.MapSpec(kind, key=fb.u16, value=fb.u32, max_entries=many * possible_cpus()).create() as map:
+        model = {key: [key * 1000 + cpu for cpu in range(possible_cpus())] for key in range(many)}
+        map.update(model)
+        assert dict(map) == model
+        del map[7]
+        assert 7 not in map
+        with pytest.raises(fb.LayoutError, match="one for each possible CPU"):
+            map[8] = 1
+
+
 def test_a_program_counts_on_its_own_processor():
     counts = fb.MapSpec("percpu_array", value=fb.u64, max_entries=1, name="counts")
     code = assemble(
@@ -196,7 +210,7 @@ def test_the_kernel_knows_the_map_as_it_was_described():
         (
             {"type": "zzz"},
             fb.LayoutError,
-            "there are hash, array, lru_hash, percpu_array, ringbuf, perf_event_array, prog_array, stack_trace$",
+            "there are hash, array, .*, percpu_hash, .*, lru_percpu_hash, .*, stack_trace, array_of_maps$",
         ),
         ({"type": 3}, fb.LayoutError, "no map type 3"),
         ({"type": "array", "value": fb.u32, "max_entries": 1.5}, fb.LayoutError, "max_entries=1.5: give a whole"),
@@ -217,6 +231,11 @@ def test_the_kernel_knows_the_map_as_it_was_described():
             fb.LayoutError,
             "2 locks, first and sec",
         ),
+        ({"type": "array_of_maps", "max_entries": 1}, fb.LayoutError, "inner=None: say what the maps"),
+        ({"type": "array_of_maps", "max_entries": 1, "inner": "hash"}, fb.LayoutError, "inner='hash'"),
+        ({"type": "array_of_maps", "inner": RING}, fb.LayoutError, "max_entries=0"),
+        ({"type": "array_of_maps", "value": fb.u64, "max_entries": 1, "inner": RING}, fb.LayoutError, "is a Map;"),
+        ({"type": "hash", "key": fb.u32, "value": fb.u32, "max_entries": 1, "inner": RING}, fb.LayoutError, "no maps"),
         ({"type": "ringbuf", "max_entries": 5000}, fb.LayoutError, "power of two"),
         ({"type": "ringbuf", "max_entries": 2048}, fb.LayoutError, "power of two"),
         ({"type": "ringbuf", "value": fb.u32, "max_entries": 4096}, fb.LayoutError, "no key and no value"),
@@ -302,6 +321,41 @@ def test_what_no_table_of_programs_takes():
         with pytest.raises(fb.KernelError, match="no index 2"):
             map[2] = caller
         assert not map
+
+
+def test_maps_of_a_map_are_known_by_their_numbers():
+    # The kernel compares all but the size of ring buffers (kernel/bpf/map_in_map.c, bpf_map_meta_equal).
+    with (
+        fb.MapSpec("array_of_maps", max_entries=3, name="rings", inner=RING).create() as rings,
+        fb.MapSpec("ringbuf", max_entries=8192).create() as ring,
+        fb.MapSpec("array", value=fb.u32, max_entries=1).create() as array,
+    ):
+        assert not rings
+        rings[1] = ring
+        assert dict(rings) == {1: ring.id}
+        for index in (0, 2):
+            with pytest.raises(KeyError):
+                rings[index]
+        with pytest.raises(fb.KernelError, match="rings.* does not take .*array.*: all its maps have one type"):
+            rings[0] = array
+        for wrong in (ring.fileno(), None, RING):
+            with pytest.raises(fb.LayoutError, match="is a Map$"):
+                rings[0] = wrong
+        del rings[1]
+        assert not rings
+
+
+def test_a_map_of_maps_that_is_given_holds_maps_like_those_that_are_named():
+    named = fb.MapSpec("array_of_maps", max_entries=1, name="maps", inner=RING)
+    code = assemble(
+        stw(fp, -4, 0), call.map_lookup_elem(named, fp - 4), jeq(r0, 0, "out"), mov(r0, 1), label("out"), exit_()
+    )
+    other = fb.MapSpec("array_of_maps", max_entries=1, inner=fb.MapSpec("array", value=fb.u32, max_entries=1))
+    with (
+        other.create() as maps,
+        pytest.raises(fb.LayoutError, match="array_of_maps, each a ringbuf; .* each an arr"),
+    ):
+        fb.ProgramSpec("socket_filter", code).load({"maps": maps})
 
 
 def test_a_stack_is_kept_once_and_read_as_addresses():

@@ -74,18 +74,25 @@ def test_a_full_disk_leaves_a_whole_capture(tmp_path):
     from tests.unit.sinks.records import record
 
     data = [record(i) for i in range(5_000)]
-    column = pa.record_batch({"record": pa.array(data, pa.binary())})
+    columns = {"source": pa.array([0] * 5_000, pa.uint16()), "record": pa.array(data, pa.binary())}
+    batch = pa.record_batch(columns).replace_schema_metadata({"fastbpf.utc_offsets": "monotonic=1 boottime=2 tai=3"})
     with disk(tmp_path / "disk", "3m") as place:
-        sink = CaptureSink(CaptureSink.claim(place / "a.fbpf", force=False), Event, {"byte_order": sys.byteorder})
+        sink = CaptureSink(CaptureSink.claim(place / "a.fbpf", force=False), _Source(), {"byte_order": sys.byteorder})
         with sink:
             with pytest.raises(SinkFull) as full:
-                fill(sink, _Sliced(column))
+                fill(sink, _Sliced(batch))
             with pytest.raises(SinkFull):
                 sink.close(STATS)
         with replay(place / "a.fbpf") as capture:
             pids = capture.read().column("pid").to_pylist()
     assert len(pids) == full.value.rows > 5_000
     assert pids == (list(range(5_000)) * 2000)[: len(pids)]
+
+
+class _Source:
+    # What a capture asks a stream for.
+    def _sources(self):
+        return [("ring", [(Event.columns(), Event.size, {})], None)]
 
 
 class _Sliced:

@@ -50,6 +50,7 @@ USUAL = {
 }
 
 
+@pytest.mark.usefixtures("transport")
 def test_openat(child, tmp_path):
     with fb.trace("tracepoint:syscalls:sys_enter_openat", pid=child.pid) as trace:
         before = time.time_ns()
@@ -99,6 +100,7 @@ answer = tid
     assert before - 50_000_000 <= moments[0] <= moments[-1] <= after + 50_000_000
 
 
+@pytest.mark.usefixtures("transport")
 def test_the_other_builtins_are_the_processes_own(child):
     cpu = max(os.sched_getaffinity(0))
     os.sched_setaffinity(child.pid, {cpu})
@@ -123,6 +125,7 @@ def test_the_other_builtins_are_the_processes_own(child):
     assert [row["cgroup"]] * len(mounts) == [Path(mount[4] + group).stat().st_ino for mount in mounts]
 
 
+@pytest.mark.usefixtures("transport")
 def test_renameat2_has_two_texts(child):
     with fb.trace("tracepoint:syscalls:sys_enter_renameat2", pid=child.pid) as trace:
         child.run(
@@ -157,6 +160,7 @@ def test_a_record_takes_no_more_room_than_its_text(child):
     assert sum(least) <= stats.bytes <= sum(size + 16 for size in least)
 
 
+@pytest.mark.usefixtures("transport")
 @pytest.mark.parametrize("most", [1, 5, 256])
 def test_texts_are_cut_and_counted(child, most):
     texts = ["", "a", "x" * most, "x" * (most + 1), "y" * 500, "€" * 200, "ä" * most]
@@ -169,6 +173,7 @@ def test_texts_are_cut_and_counted(child, most):
     assert names == [text.encode()[:most].decode(errors="ignore") for text in texts]
 
 
+@pytest.mark.usefixtures("transport")
 def test_names_that_are_no_utf8(child):
     with fb.trace("tracepoint:syscalls:sys_enter_openat", "filename", pid=child.pid, where="dfd == -77") as trace:
         child.run("libc.openat(-77, bytes([0x61, 0xff, 0xe2, 0x82, 0x62]), 0, 0)")
@@ -190,6 +195,7 @@ def test_the_buffer_of_write_is_an_address(child):
     assert [(row["buf"], row["count"]) for row in table.to_pylist() if row["fd"] == 0xFFFF_FFFF] == [(address, 5)]
 
 
+@pytest.mark.usefixtures("transport")
 def test_execution_has_the_name_that_was_executed(child):
     with (
         fb.trace("tracepoint:syscalls:sys_enter_execve", "filename", "argv", where="filename == '/bin/true'") as calls,
@@ -218,6 +224,7 @@ def test_execution_has_the_name_that_was_executed(child):
     ]
 
 
+@pytest.mark.usefixtures("transport")
 def test_a_probes_own_pid_and_comm_stand_beside_the_builtins(child):
     # Who is woken, and by whom: a byte through a pipe wakes the one thread that waits for it. On another processor the
     # waking may end in an interrupt there, in the name of whoever was running.
@@ -257,6 +264,7 @@ answer = tid
     assert (child.pid, "who is woken", 120) in [(row["pid"], row["args_comm"], row["prio"]) for row in woken]
 
 
+@pytest.mark.usefixtures("transport")
 def test_arrays_and_ports(child):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -277,6 +285,7 @@ def test_arrays_and_ports(child):
     )
 
 
+@pytest.mark.usefixtures("transport")
 def test_raw_tracepoints_of_syscalls(child):
     with (
         fb.trace("raw_tracepoint:sys_enter", "tid", "id", *(f"arg{n}" for n in range(6)), pid=child.pid) as enters,
@@ -299,6 +308,7 @@ def test_raw_tracepoints_of_syscalls(child):
     assert {row["tid"] for row in entered.to_pylist()} == {child.pid}
 
 
+@pytest.mark.usefixtures("transport")
 @pytest.mark.parametrize(
     ("where", "wanted"),
     [
@@ -327,6 +337,7 @@ def test_where_keeps_what_python_would(child, where, wanted, tmp_path):
     assert seen == [call for call in calls if wanted(call[0], call[1], call[2] | 64)]
 
 
+@pytest.mark.usefixtures("transport")
 def test_only_the_process_that_was_asked_for(child):
     with Child() as other, fb.trace("tracepoint:syscalls:sys_enter_getppid", pid=child.pid) as trace:
         for _ in range(50):
@@ -336,6 +347,7 @@ def test_only_the_process_that_was_asked_for(child):
         assert [row["pid"] for row in rows(trace)] == [child.pid] * 50
 
 
+@pytest.mark.usefixtures("transport")
 def test_this_process_is_left_out_unless_it_is_wanted(child):
     pids = f"pid in ({os.getpid()}, {child.pid})"
     for include_self in (False, True):
@@ -392,6 +404,12 @@ OPEN = "tracepoint:syscalls:sys_enter_openat"
         ((OPEN,), {"text": "a"}, TypeError, "text='a'"),
         ((OPEN,), {"max_rows": 1.5}, TypeError, "max_rows=1.5"),
         ((OPEN, "pid"), {"raw": True}, fb.ProbeError, "name 'ts' among the fields too"),
+        ((OPEN, "pid"), {"ordered": True}, fb.ProbeError, "ordered=True goes by ts: name 'ts' among the fields too"),
+        ((OPEN,), {"ordered": True, "look_back": -1}, ValueError, "look_back=-1"),
+        ((OPEN,), {"shards": "node"}, ValueError, "shards='node': 'cpu' makes a buffer for each CPU"),
+        ((OPEN,), {"shards": 2}, ValueError, "shards=2"),
+        ((OPEN,), {"overflow": "drop-oldest"}, ValueError, "did you mean 'drop_oldest'"),
+        ((OPEN,), {"overflow": "drop_oldest", "background": False}, ValueError, "background=False"),
         ((OPEN,), {"command": Path("/bin/ls")}, ValueError, "give a list"),
         ((OPEN,), {"command": ["ls", 3]}, TypeError, "give the program and its arguments as text"),
         ((OPEN,), {"command": ["/etc/passwd"]}, fb.ProbeError, "'/etc/passwd' is not an executable file"),

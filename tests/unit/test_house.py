@@ -27,7 +27,7 @@ PYTHON_LAYERS = (
 )
 RUST_LAYERS = (
     {"lib"},
-    {"python"},
+    {"python", "fuzzing"},
     {"stream", "attach", "object", "maps", "text"},
     {"ring", "perf", "record"},
     {"btf"},

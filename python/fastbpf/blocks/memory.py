@@ -24,6 +24,7 @@ from fastbpf.asm.refusal import OperandError, checked, nearest, show
 from fastbpf.blocks.block import block, scratch
 from fastbpf.blocks.operand import BY_CALLS, extent, place, size_of
 from fastbpf.errors import LayoutError
+from fastbpf.record.bits import Bits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,12 +141,12 @@ def init(at: Place, layout: type[Struct], values: Mapping[str, object], *, scrat
             raise OperandError(f"{layout.__name__} has no field {show(name)}{guess}")
         kind, offset = layout.fields[name], layout.offset(name)
         if type(value) is Register:
-            if kind.size != kind.align:
+            if kind.size != kind.align or isinstance(kind, Bits):
                 raise OperandError(f"{name} is {kind!r}, which a register cannot hold")
             stores.append(_STORES[kind.size](begin.base, begin.offset + offset, value))
             continue
         try:
-            image[offset : offset + kind.size] = kind.pack(value)
+            kind.pack_into(image, offset, value)
         except LayoutError as error:
             raise OperandError(f"{name}: {error}") from None
     by = _scratch(scratch, begin.base, *(value for value in values.values() if type(value) is Register))

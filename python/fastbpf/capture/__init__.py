@@ -1,7 +1,7 @@
-"""Captures: what a program wrote into the ring buffer, byte for byte, in a file that can be decoded anywhere later.
+"""Captures: what programs wrote into buffers, byte for byte, in a file that can be decoded anywhere later.
 
-A capture begins with 8 bytes that name the format and its version; frames follow. All numbers of the frames are
-little-endian:
+A capture begins with 8 bytes that name the format and its version, which is 2; frames follow. All numbers of the frames
+are little-endian:
 
 ======== ====== =======================================================================================================
 Bytes    Name   Meaning
@@ -14,10 +14,19 @@ Bytes    Name   Meaning
 length   payload
 ======== ====== =======================================================================================================
 
-HEAD, the first frame, is JSON: the records' layout (`Struct.columns()` and size), what was traced, and the machine:
-kernel, architecture, byte order, page size, boot id. DATA is three numbers of 8 bytes (what to add to CLOCK_MONOTONIC,
-CLOCK_BOOTTIME and CLOCK_TAI to get UTC, in nanoseconds) and whole records as they stood in the ring, each with its
-header and padding (kernel/bpf/ringbuf.c). DONE, the last, is JSON: the accounting.
+HEAD, the first frame, is JSON: the machine (kernel, architecture, byte order, page size, boot id), what was traced, and
+`sources`. A source is what buffers have in common: `buffer`, "ring" or "perf"; `tables`, the types of record in them,
+each with `columns` (`Struct.columns()`; of a perf buffer's samples also what the kernel put before the record), `size`
+and what its schema `told`; and `tag`, null or the field that selects one: its name, offset, bytes, and pairs of a
+number and the place of its type among the tables.
+
+DATA is records in the order in which the stream gave them: three numbers of 8 bytes (what to add to CLOCK_MONOTONIC,
+CLOCK_BOOTTIME and CLOCK_TAI to get UTC, in nanoseconds), the number of runs (8 bytes), for each run its source and its
+length (4 bytes each), and the runs: whole records as they stood in the buffer. In a ring buffer a record is its header,
+what the program wrote, and padding to 8 bytes (kernel/bpf/ringbuf.c); in a perf buffer it is a sample: `struct
+perf_event_header`, u64 time, u32 CPU, u32 0, u32 length, what the program wrote, and padding (perf_event_open(2)).
+
+DONE, the last, is JSON: the stream's accounting, and `rows`, the records in this file.
 
 `replay` gives the batches that the live stream would have given, without privileges and on any machine of the same
 byte order.
@@ -27,6 +36,6 @@ from __future__ import annotations
 
 from .frames import CaptureError
 from .reader import Capture, replay
-from .writer import RECORD, CaptureSink
+from .writer import CaptureSink
 
-__all__ = ["RECORD", "Capture", "CaptureError", "CaptureSink", "replay"]
+__all__ = ["Capture", "CaptureError", "CaptureSink", "replay"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 # As PNG begins: a byte that is no text, and ends of lines that a transfer as text would change. Then the version.
-MAGIC: Final = b"\x89FBPF\r\n\x01"
+MAGIC: Final = b"\x89FBPF\r\n\x02"
 HEAD: Final = b"HEAD"
 DATA: Final = b"DATA"
 DONE: Final = b"DONE"
@@ -20,8 +20,9 @@ DONE: Final = b"DONE"
 _HEADER: Final = struct.Struct("<4sIQI")
 _CHECK: Final = struct.Struct("<I")
 OVERHEAD: Final = _HEADER.size + _CHECK.size
-# No frame of ours is longer; one that says so is damaged in a way that its checksum missed.
-LARGEST: Final = 1 << 30
+# No frame of ours is longer: one record may fill a ring buffer, which has at most 1 GiB (and a little for the rest).
+# One that says so is damaged in a way that its checksum missed.
+LARGEST: Final = (1 << 30) + (1 << 16)
 
 
 class CaptureError(Error, ValueError):
@@ -71,9 +72,9 @@ class Frames:
         if magic[:-1] != MAGIC[:-1]:
             raise CaptureError(f"{name} is no capture; `fastbpf record` makes them", 0, 0)
         if magic != MAGIC:
-            raise CaptureError(
-                f"{name} is a capture of version {magic[-1]}, and this fastbpf reads 1; use a newer one", 0, 7
-            )
+            remedy = "use a newer one" if magic[-1:] > MAGIC[-1:] else "record it anew"
+            text = f"{name} is a capture of version {magic[-1]}, and this fastbpf reads {MAGIC[-1]}; {remedy}"
+            raise CaptureError(text, 0, 7)
 
     def next(self) -> Frame:
         """The next frame."""
@@ -105,5 +106,5 @@ class Frames:
     def broken(self, why: str, frame: Frame | None = None) -> CaptureError:
         """The error that says what is wrong, and where."""
         number, offset = (frame.number, frame.offset) if frame else (self.number, self.offset)
-        text = f"{self._name} is damaged at frame {number}, byte {offset}: {why}; what stands before it is good"
+        text = f"{self._name} breaks at frame {number}, byte {offset}: {why}; what stands before it is good"
         return CaptureError(text, number, offset)

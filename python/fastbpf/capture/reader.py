@@ -7,14 +7,17 @@ import os
 import sys
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from fastbpf.errors import Error, StreamError
 from fastbpf.stream import Stats
+from fastbpf.stream.checks import check_whole
+from fastbpf.stream.stats import accounting
+from fastbpf.stream.stream import Exported
 
 from . import frames
 from .frames import CaptureError, Frames
-from .writer import CLOCKS
+from .writer import DATA_HEAD, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,17 +26,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fastbpf import _native
-
-# What the columns of one batch take at most, whatever the layout says.
-_BATCH_BYTES: Final = 256 << 20
+    from fastbpf.stream import Stream
+    from fastbpf.stream.layouts import Source
 
 
 class Capture:
     """The batches of a capture, read once; an Arrow stream for polars, duckdb, pandas … `replay` opens one.
 
-    The file is closed at its end, or by `close`.
+    They are those that the live stream would have given: of each type of record its table, with the same schema. The
+    file is closed at its end, or by `close`.
 
-    `header` is what the capture says of itself, `stats` its accounting, once it was read to the end.
+    `header` is what the capture says of itself, `names` its types of record, `stats` its accounting, once it was read
+    to the end.
 
     Raises:
         CaptureError: while reading, where the file is damaged; every batch before that place has been given.
@@ -42,6 +46,7 @@ class Capture:
     def __init__(self, path: str | os.PathLike[str], max_rows: int = 65_536) -> None:
         from fastbpf import _native
 
+        check_whole(max_rows, 1, 1 << 24, f"max_rows={max_rows!r}: a batch has from 1 to {1 << 24} rows")
         self.path = os.fspath(path)
         self.stats: Stats | None = None
         self.ended = False
@@ -50,29 +55,85 @@ class Capture:
         try:
             self._frames = Frames(self._file, self.path)
             first = self._frames.next()
-            self.header, self._columns, self._size = _read_header(first, self._frames, self.path)
-            most = max(1, min(max_rows, _BATCH_BYTES // max(self._size, 1)))
+            self.header, sources = _read_header(first, self._frames, self.path)
             try:
-                self._decoder = _native.Decoder(self._columns, self._size, most)
-            except (Error, OverflowError) as error:
+                self._decoder = _native.Decoder(sources, max_rows)
+            except (Error, OverflowError, TypeError) as error:
                 raise self._frames.broken(f"its layout is none: {error}", first) from None
         except BaseException:
             self._file.close()
             raise
+        self.names = self._decoder.names()
         self._ready: deque[_native.RecordBatch] = deque()
         self._failure: CaptureError | None = None
+        # Whether the whole file was read; there may be batches that were not taken yet.
+        self._read = False
         self._rows = 0
         self._taken = False
 
+    @staticmethod
+    def record(
+        stream: Stream,
+        path: str | os.PathLike[str],
+        *,
+        seconds: float | None = None,
+        rows: int | None = None,
+        force: bool = False,
+    ) -> int:
+        """Writes what happens in the next `seconds`, or the next `rows` events, or until the stream ends, to a capture.
+
+        The stream stays open: what it has not given yet can go into another capture. An exception, Ctrl-C too, ends the
+        capture; it is whole then.
+
+        >>> import fastbpf as fb
+        >>> with fb.RingBuffer(ring, {1: Open, 2: Exit}, tag="kind", decode=False) as stream:  # doctest: +SKIP
+        ...     fb.Capture.record(stream, "events.fbpf", seconds=5)
+        >>> tables = fb.replay("events.fbpf").read_all()  # doctest: +SKIP
+
+        Args:
+            stream: any, made with `decode=False`.
+            path: the file, usually NAME.fbpf; it gets its name when it is whole.
+            seconds: a time.
+            rows: a number of events.
+            force: replace a file that exists.
+
+        Returns:
+            How many records are in the capture.
+
+        Raises:
+            StreamError: the stream decodes its records.
+            SinkError: the file exists, or cannot be written.
+            SinkFull: the disk filled; the file is whole and holds what found room.
+        """
+        from .writer import record
+
+        return record(stream, path, seconds=seconds, rows=rows, force=force)
+
     def __repr__(self) -> str:
-        return f"<fastbpf.Capture {self.path}: {self.header.get('fastbpf.probe', '?')}>"
+        return f"<fastbpf.Capture {self.path}: {self.header.get('fastbpf.probe') or ', '.join(self.names)}>"
 
     @property
     def schema(self) -> pa.Schema:
-        """The Arrow schema of every batch."""
+        """The Arrow schema of every batch.
+
+        Raises:
+            StreamError: the capture has several types of record, see `schemas`.
+        """
         import pyarrow as pa
 
         return pa.schema(self)
+
+    @property
+    def schemas(self) -> dict[str, pa.Schema]:
+        """The Arrow schema of each type of record, by its name."""
+        import pyarrow as pa
+
+        found = zip(self.names, self.exported(), strict=True)
+        return {name: pa.schema(exported) for name, exported in found}
+
+    def exported(self) -> list[Exported]:
+        """The schema of each type of record for whoever takes Arrow's capsules, in the order of `names`."""
+        return [Exported(capsule) for capsule in self._decoder.schemas()]
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +153,7 @@ class Capture:
         del timeout, least  # nothing is waited for
         if self.closed:
             raise StreamError("this capture is closed; replay it anew")
-        while not self._ready and not self.ended and not self._failure:
+        while not self._ready and not self._read and not self._failure:
             self._advance()
         if self._ready:
             batch = self._ready.popleft()
@@ -102,6 +163,7 @@ class Capture:
             return batch
         if self._failure:
             raise self._failure
+        self.ended = True
         return None
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -111,15 +173,34 @@ class Capture:
             yield pa.record_batch(batch)
 
     def read(self) -> pa.Table:
-        """All of it, as one table."""
+        """All of it, as one table.
+
+        Raises:
+            StreamError: the capture has several types of record: `read_all` gives a table of each.
+        """
+        self.__arrow_c_schema__()
+        return next(iter(self.read_all().values()))
+
+    def read_all(self) -> dict[str, pa.Table]:
+        """All of it, as a table of each type of record, by its name. The schemas' metadata has the accounting."""
         import pyarrow as pa
 
-        return pa.Table.from_batches(self, self.schema)
+        batches: dict[str, list[pa.RecordBatch]] = {name: [] for name in self.names}
+        while (batch := self.next_batch()) is not None:
+            batches[self.names[batch.table]].append(pa.record_batch(batch))
+        counted = accounting(self.stats) if self.stats else {}
+        told = {
+            name: schema.with_metadata({**(schema.metadata or {}), **counted}) for name, schema in self.schemas.items()
+        }
+        return {name: pa.Table.from_batches(own, told[name]) for name, own in batches.items()}
 
     def __arrow_c_schema__(self) -> object:
-        from fastbpf import _native
-
-        return _native.record_schema(self._columns, self._size)
+        if len(self.names) > 1:
+            names = ", ".join(self.names)
+            raise StreamError(
+                f"this capture has several types of record ({names}), and a table has one: iterate it, or read_all()"
+            )
+        return self._decoder.schemas()[0]
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         import pyarrow as pa
@@ -142,19 +223,32 @@ class Capture:
         except CaptureError as error:
             self._file.close()
             self._failure = error
-            self._keep([self._decoder.finish()])
+            self._keep(end=True)
 
     def _decode(self, frame: frames.Frame) -> None:
-        if len(frame.payload) < CLOCKS.size:
+        payload, size = frame.payload, DATA_HEAD.size
+        if len(payload) < size:
             raise self._frames.broken("the frame is too short", frame)
-        clocks = CLOCKS.unpack_from(frame.payload)
-        try:
-            self._keep(self._decoder.decode(frame.payload[CLOCKS.size :], clocks))
-        except Error as error:
-            raise self._frames.broken(str(error), frame) from None
+        *offsets, count = DATA_HEAD.unpack_from(payload)
+        start = size + count * RUN.size
+        if start > len(payload):
+            raise self._frames.broken(f"the frame has no room for {count} runs", frame)
+        clocks = (offsets[0], offsets[1], offsets[2])
+        for source, length in RUN.iter_unpack(payload[size:start]):
+            if length > len(payload) - start:
+                raise self._frames.broken("the frame ends before its runs", frame)
+            try:
+                self._decoder.decode(source, payload[start : start + length], clocks)
+            except Error as error:
+                raise self._frames.broken(str(error), frame) from None
+            finally:
+                self._keep(end=False)
+            start += length
+        if start < len(payload):
+            raise self._frames.broken("the frame goes on behind its runs", frame)
 
     def _finish(self, frame: frames.Frame) -> None:
-        self._keep([self._decoder.finish()])
+        self._keep(end=True)
         told = _json(frame, self._frames)
         try:
             stats, rows = Stats(**{name: told[name] for name in Stats._fields}), told["rows"]
@@ -166,17 +260,26 @@ class Capture:
         self._file.close()
         # A recorder keeps texts whole: what is cut is cut here.
         self.stats = stats._replace(cut=stats.cut + self._decoder.cuts)
-        self.ended = True
+        self._read = True
 
-    def _keep(self, batches: list[Any]) -> None:
-        for batch in batches:
-            if batch is not None:
-                self._rows += len(batch)
-                self._ready.append(batch)
+    def _keep(self, *, end: bool) -> None:
+        for batch in self._decoder.take(end):
+            self._rows += len(batch)
+            self._ready.append(batch)
 
 
 def replay(path: str | os.PathLike[str], *, max_rows: int = 65_536) -> Capture:
-    """Decodes a capture that `fastbpf record` made: equal batches, on any machine of its byte order.
+    """Decodes a capture, of `fastbpf record` or `Capture.record`: equal batches, on any machine of its byte order.
+
+    >>> import fastbpf as fb
+    >>> with fb.replay("tests/data/openat.fbpf") as capture:
+    ...     table = capture.read()
+    >>> capture.names, capture.stats.lost, table.num_rows == capture.stats.delivered
+    (['Record'], 0, True)
+
+    Args:
+        path: the file.
+        max_rows: a batch has at most so many rows.
 
     Raises:
         CaptureError: the file is no capture, or one that cannot be decoded here.
@@ -185,29 +288,44 @@ def replay(path: str | os.PathLike[str], *, max_rows: int = 65_536) -> Capture:
     return Capture(path, max_rows)
 
 
-def _read_header(
-    frame: frames.Frame, source: Frames, name: str
-) -> tuple[dict[str, Any], list[tuple[str, int, str]], int]:
+def _read_header(frame: frames.Frame, file: Frames, name: str) -> tuple[dict[str, Any], list[Source]]:
     if frame.kind != frames.HEAD:
-        raise source.broken(f"the first frame is {frame.kind!r}, not the header", frame)
-    told = _json(frame, source)
+        raise file.broken(f"the first frame is {frame.kind!r}, not the header", frame)
+    told = _json(frame, file)
     order = told.get("fastbpf.byte_order")
     if order != sys.byteorder:
         text = f"{name} was recorded on a {order}-endian machine; replay it on one, this one is {sys.byteorder}-endian"
         raise CaptureError(text, frame.number, frame.offset)
     try:
-        size = int(told["layout"]["size"])
-        columns = [(str(field), int(offset), str(kind)) for field, offset, kind in told["layout"]["columns"]]
-    except (KeyError, TypeError, ValueError):
-        raise source.broken("the header tells no layout", frame) from None
-    return told, columns, size
+        sources = [_read_source(source) for source in told["sources"]]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise file.broken("the header tells no layout", frame) from None
+    if not sources:
+        raise file.broken("the header names no source", frame)
+    return told, sources
 
 
-def _json(frame: frames.Frame, source: Frames) -> dict[str, Any]:
+def _read_source(told: dict[str, Any]) -> Source:
+    tables = [
+        (
+            [(str(field), int(offset), str(kind)) for field, offset, kind in table["columns"]],
+            int(table["size"]),
+            {str(key): str(value) for key, value in table["told"].items()},
+        )
+        for table in told["tables"]
+    ]
+    tag = told["tag"]
+    if tag is not None:
+        name, offset, width, numbers = tag
+        tag = (str(name), int(offset), int(width), [(int(number), int(table)) for number, table in numbers])
+    return str(told["buffer"]), tables, tag
+
+
+def _json(frame: frames.Frame, file: Frames) -> dict[str, Any]:
     try:
         told = json.loads(frame.payload)
     except ValueError:
         told = None
     if not isinstance(told, dict):
-        raise source.broken("the frame is not the JSON that it should be", frame)
+        raise file.broken("the frame is not the JSON that it should be", frame)
     return told

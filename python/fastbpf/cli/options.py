@@ -68,10 +68,24 @@ traced: Final = options(
     click.option("--for", "seconds", type=Duration(), help="End after this time: 500ms, 5s, 2m."),
     rows,
     click.option("--buffer", default="8MiB", show_default=True, metavar="SIZE", help="Size of the ring buffer."),
+    click.option(
+        "--shards",
+        type=click.Choice(["cpu"]),
+        metavar="cpu",
+        help="A ring buffer for each CPU, for many events; rows come in no order then.",
+    ),
+    click.option(
+        "--overflow",
+        type=click.Choice(["block", "drop_newest", "drop_oldest"]),
+        default="block",
+        metavar="HOW",
+        help="When writing is slow: block (the default), drop_newest or drop_oldest.",
+    ),
     click.option("--text", default=256, show_default=True, metavar="BYTES", help="How much of a text is kept."),
     click.option("--include-self", is_flag=True, help="The events of fastbpf itself, too."),
     click.option("--raw", is_flag=True, help="Add ts_raw, the kernel's own time."),
 )
+in_order: Final = click.option("--ordered", is_flag=True, help="Rows in the order of ts.")
 force: Final = click.option("--force", is_flag=True, help="Replace the file if it exists.")
 command: Final = click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD …]")
 

@@ -17,7 +17,7 @@ from fastbpf.cli.views import claim_capture
 @options.force
 @options.command
 def record(output: str, force: bool, **how: Any) -> None:  # noqa: FBT001  # click gives names
-    """Trace PROBE into a capture: what the ring buffer held, byte for byte.
+    """Trace PROBE into a capture: what the buffer held, byte for byte.
 
     `fastbpf replay` decodes it, anywhere and without privileges. CMD is as for `fastbpf trace`.
 
@@ -25,9 +25,7 @@ def record(output: str, force: bool, **how: Any) -> None:  # noqa: FBT001  # cli
     fastbpf record tracepoint:syscalls:sys_enter_openat -o opens.fbpf -- ls
     fastbpf replay opens.fbpf -o opens.parquet
     """  # noqa: D301  # click reads \b
-    from fastbpf.capture import RECORD
-
     with Session() as session:
         place = session.enter(lambda: claim_capture(output, force=force, live=not how["command"]))
-        events = session.attach(how, decode=RECORD)
-        session.run(events, session.enter(lambda: place.open(events.record, session.metadata)))
+        events = session.attach(how, decode=False)
+        session.run(events, session.enter(lambda: place.open(events, session.metadata)))

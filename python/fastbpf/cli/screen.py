@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from fastbpf.cli.words import counted
+from fastbpf.cli.words import counted, unusual
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -175,8 +175,9 @@ class _Rate:
 def _status(stats: Stats, rate: _Rate, elapsed: float) -> Text:
     rate.update(stats.received)
     lost = Text(f"{stats.lost or 0:,} lost", style="red" if stats.lost else "")
+    others = (part for told in unusual(stats) for part in ("  ", Text(told, style="red")))
     rows = f"{counted(stats.delivered, 'row')}  {rate.per_second:,.0f}/s  "
-    return Text.assemble(rows, lost, f"  {elapsed:.1f} s", style="dim")
+    return Text.assemble(rows, lost, *others, f"  {elapsed:.1f} s", style="dim")
 
 
 # What a traced process wrote must not move the cursor.

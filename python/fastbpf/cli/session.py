@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from fastbpf import system
 from fastbpf.cli.options import field_names
 from fastbpf.cli.refusal import Refused, refusing
-from fastbpf.cli.words import counted
+from fastbpf.cli.words import counted, unusual
 from fastbpf.errors import Error
 from fastbpf.sinks.errors import SinkError, SinkFull
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from fastbpf import _native
     from fastbpf.capture import Capture
     from fastbpf.cli.views import View
-    from fastbpf.record import Struct
     from fastbpf.stream import Stats
     from fastbpf.tracing import Trace
 
@@ -102,7 +101,7 @@ class Session:
             self._stack.callback(discard)
         return made
 
-    def attach(self, how: dict[str, Any], *, decode: type[Struct] | None = None, private_stdout: bool = False) -> Trace:
+    def attach(self, how: dict[str, Any], *, decode: bool = True, private_stdout: bool = False) -> Trace:
         """Attaches the trace that the options tell."""
         from fastbpf.tracing import Trace
 
@@ -127,6 +126,9 @@ class Session:
                 include_self=how["include_self"],
                 raw=how["raw"],
                 decode=decode,
+                shards=how["shards"],
+                ordered=how.get("ordered", False),
+                overflow=how["overflow"],
             )
         self._stack.callback(events.close)
         if events.command is not None:
@@ -228,7 +230,8 @@ def _summary(view: View, stats: Stats | None, elapsed: float) -> str:
         return f"{counted(view.rows, 'row')}{where}, the accounting is missing"
     missed = "unknown" if stats.missed is None else f"{stats.missed:,}"
     rows = f"{counted(view.rows, 'row')}{where}"
-    return f"{rows}, {stats.lost or 0:,} lost, {missed} missed, {stats.cut:,} cut, {elapsed:.1f} s"
+    told = [f"{stats.lost or 0:,} lost", f"{missed} missed", *unusual(stats), f"{stats.cut:,} cut"]
+    return f"{rows}, {', '.join(told)}, {elapsed:.1f} s"
 
 
 @contextlib.contextmanager

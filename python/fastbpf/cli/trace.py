@@ -13,6 +13,7 @@ from fastbpf.cli.views import claim_view
 
 @click.command()
 @options.traced
+@options.in_order
 @click.option("-o", "--output", metavar="FILE", help="Write .parquet, .arrow, .arrows, .ndjson or .csv.")
 @options.force
 @options.command

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import stat
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from fastbpf.cli.words import counted
-from fastbpf.sinks.errors import SinkError
+from fastbpf.sinks.errors import SinkError, SinkFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from fastbpf import _native
     from fastbpf.cli.session import Source
@@ -66,8 +68,10 @@ class PipeView:
     path = ""
     is_pipe = True
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str] = ()) -> None:
         self.rows = 0
+        # Of several types of record, each of whose lines tells its own.
+        self._names = names
         self._gone = False
         self._stalled = False
         self._poll = select.poll()
@@ -88,7 +92,7 @@ class PipeView:
             return
         self._poll.modify(1, select.POLLOUT)
         try:
-            self._write(batch.to_ndjson(), must_end)
+            self._write(self._lines(batch), must_end)
         except BrokenPipeError:
             self._gone = True
         except OSError as error:
@@ -96,6 +100,12 @@ class PipeView:
             raise SinkError(error.errno or 0, f"{told}; make room there, or give -o FILE") from None
         finally:
             self._poll.modify(1, 0)
+
+    def _lines(self, batch: _native.RecordBatch) -> bytes:
+        if not self._names:
+            return batch.to_ndjson()
+        field = "fastbpf.record" if "record" in batch.column_names else "record"
+        return batch.to_ndjson((field, self._names[batch.table]))
 
     def _write(self, lines: bytes, must_end: Callable[[], bool]) -> None:
         done, progress = 0, time.monotonic()
@@ -125,14 +135,14 @@ class PipeView:
 
 
 class FileView:
-    """A sink, and, when it is to be `live`, a status line on a terminal."""
+    """A sink, or one for each type of record, and, when it is to be `live`, a status line on a terminal."""
 
     # Big batches are cheap for the file, and hold less memory.
     least = 65_536
 
-    def __init__(self, sink: Sink, *, live: bool) -> None:
-        self._sink = sink
-        self.path = sink.path
+    def __init__(self, sinks: list[Sink], *, live: bool) -> None:
+        self._sinks = sinks
+        self.path = ", ".join(sink.path for sink in sinks)
         self._status: Any = None
         if live and sys.stderr.isatty():
             from fastbpf.cli.screen import StatusLine
@@ -141,13 +151,13 @@ class FileView:
 
     @property
     def rows(self) -> int:
-        """How many rows the file holds."""
-        return self._sink.rows
+        """How many rows the files hold."""
+        return sum(sink.rows for sink in self._sinks)
 
     def write(self, batch: _native.RecordBatch, must_end: Callable[[], bool]) -> None:
-        """Into the file."""
+        """Into the file of its type."""
         del must_end
-        self._sink.write(batch)
+        self._sinks[batch.table].write(batch)
 
     def tick(self, source: Source, elapsed: float) -> None:
         """The status line."""
@@ -159,26 +169,34 @@ class FileView:
         return False
 
     def close(self, stats: Stats | None, elapsed: float) -> None:
-        """Ends the file."""
+        """Ends the files."""
         del elapsed
         if self._status:
             self._status.close()
-        self._sink.close(stats)
+        full: SinkFull | None = None
+        for sink in self._sinks:
+            try:
+                sink.close(stats)
+            except SinkFull as error:
+                full = error
+        if full:
+            raise full
 
     def discard(self) -> None:
-        """Throws the file away, unless it was closed."""
+        """Throws the files away, unless they were closed."""
         if self._status:
             self._status.close()
-        self._sink.discard()
+        for sink in self._sinks:
+            sink.discard()
 
 
 class FilePlace:
-    """A file to be."""
+    """A file to be, or several."""
 
     is_pipe = False
 
     def __init__(
-        self, make: Callable[[Any, Mapping[str, str]], Sink], discard: Callable[[], None], *, live: bool
+        self, make: Callable[[Any, Mapping[str, str]], list[Sink]], discard: Callable[[], None], *, live: bool
     ) -> None:
         self._make = make
         self._live = live
@@ -195,7 +213,7 @@ def claim_view(output: str | None, *, force: bool, live: bool) -> Place:
         from fastbpf.sinks import claim
 
         claimed = claim(output, force=force)
-        return FilePlace(claimed.open, claimed.discard, live=live)
+        return FilePlace(lambda schema, metadata: [claimed.open(schema, metadata)], claimed.discard, live=live)
     if not sys.stdout:
         raise SinkError(errno.EBADF, "stdout is closed; give -o FILE or open stdout")
     if os.isatty(1):
@@ -203,6 +221,49 @@ def claim_view(output: str | None, *, force: bool, live: bool) -> Place:
 
         return TableView(live=live)
     return PipeView()
+
+
+def claim_views(output: str | None, names: list[str], *, force: bool) -> Place:
+    """Where the rows of a capture are to go: of several types of record each to its own file, or all into one pipe.
+
+    A terminal's table has one type of rows: of several it shows lines, as a pipe gets them.
+    """
+    if len(names) == 1:
+        return claim_view(output, force=force, live=True)
+    if output is None:
+        if not sys.stdout:
+            raise SinkError(errno.EBADF, "stdout is closed; give -o FILE or open stdout")
+        return PipeView(names)
+    from fastbpf.sinks import claim
+
+    with ExitStack() as stack:
+        claims = []
+        for name in file_names(output, names):
+            claims.append(claim(name, force=force))
+            stack.callback(claims[-1].discard)
+        discard = stack.pop_all().close
+    return FilePlace(
+        lambda capture, metadata: [
+            one.open(schema, metadata) for one, schema in zip(claims, capture.exported(), strict=True)
+        ],
+        discard,
+        live=True,
+    )
+
+
+def file_names(output: str, names: list[str]) -> list[str]:
+    """A file for each type of record.
+
+    >>> file_names("out/events.parquet", ["Open", "Exit"])
+    ['out/events.Open.parquet', 'out/events.Exit.parquet']
+    """
+    path = Path(output)
+    found = [str(path.with_name(f"{path.stem}.{re.sub('[^A-Za-z0-9_]', '_', name)}{path.suffix}")) for name in names]
+    if len(set(found)) < len(found):
+        raise SinkError(
+            errno.EINVAL, f"{output}: the types of record {', '.join(names)} would get one file; use a pipe"
+        )
+    return found
 
 
 _SUFFIX: Final = ".fbpf"
@@ -220,4 +281,4 @@ def claim_capture(output: str, *, force: bool, live: bool) -> FilePlace:
         for one in outputs:
             one.discard()
 
-    return FilePlace(lambda record, metadata: CaptureSink(outputs, record, metadata), discard, live=live)
+    return FilePlace(lambda stream, metadata: [CaptureSink(outputs, stream, metadata)], discard, live=live)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastbpf.stream import Stats
+
 
 def counted(number: int, noun: str) -> str:
     """A number and what it counts.
@@ -10,3 +15,8 @@ def counted(number: int, noun: str) -> str:
     ('1 row', '1,200 rows')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def unusual(stats: Stats) -> list[str]:
+    """What happens only to streams that were told to, and only sometimes: rows dropped, rows out of order."""
+    return [f"{number:,} {what}" for number, what in ((stats.dropped, "dropped"), (stats.late, "late")) if number]

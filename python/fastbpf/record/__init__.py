@@ -35,11 +35,10 @@ from fastbpf.record.types import (
     u16,
     u32,
     u64,
-    whole_record,
 )
 from fastbpf.record.union import union
 
 __all__ = ["Bits", "Enum", "FieldType", "Struct", "bits", "bool8", "boottime", "char", "duration", "enum", "ktime"]
-__all__ += ["ipv4", "ipv6", "mac", "port", "raw", "spin_lock", "stack", "tai", "tail", "text", "union", "whole_record"]
+__all__ += ["ipv4", "ipv6", "mac", "port", "raw", "spin_lock", "stack", "tai", "tail", "text", "union"]
 __all__ += ["i8", "i16", "i32", "i64", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64"]
 __all__ += ["be16", "be32", "be64", "f32", "f64"]

@@ -12,7 +12,7 @@ from fastbpf.record.bits import Bits
 from fastbpf.record.enums import Enum
 from fastbpf.record.layout import placed
 from fastbpf.record.nested import Nested, NestedArray
-from fastbpf.record.sized import char, raw
+from fastbpf.record.sized import Bytes, char
 from fastbpf.record.struct import placed as struct_of
 from fastbpf.record.types import PLAIN, FieldType, Number, Numbers, bool8, i8, u8
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 Source = str | os.PathLike[str] | bytes | None
 
-_TYPES: Final = {**PLAIN, "bool": bool8, "char": i8}
+_TYPES: Final = {**PLAIN, "bool": bool8, "char": i8, "uchar": u8}
 _SORTS: Final = {"u": "unsigned", "i": "signed", "f": "a float"}
 
 
 class _Member(NamedTuple):
-    # As fastbpf._native.btf_layouts gives it.
+    # As fastbpf._native gives it.
     name: str
     bit: int
     width: int | None
@@ -34,6 +34,61 @@ class _Member(NamedTuple):
     type: str
     names: list[tuple[str, int]] | None
     layout: Any
+
+
+class Types:
+    """Makes types of what fastbpf._native tells of them. What is alike is one `Struct`, wherever it is nested."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, type[Struct]] = {}
+
+    def content(self, told: Any) -> FieldType | type[Struct]:
+        """What a map or a section holds, as `fastbpf._native.Object.maps` tells it."""
+        member = _Member(*told)
+        alone = member.layout is not None and member.length is None
+        return self.struct(*member.layout) if alone else self._type(member)
+
+    def struct(self, name: str, size: int, align: int, members: list[Any]) -> type[Struct]:
+        """The struct that `fastbpf._native.btf_layouts` tells."""
+        known = repr((name, size, align, members))
+        if known not in self._made:
+            self._made[known] = self._struct(name, size, align, members)
+        return self._made[known]
+
+    def _struct(self, name: str, size: int, align: int, members: list[Any]) -> type[Struct]:
+        if not members:
+            raise LayoutError(f"{name} has no members that take up bytes")
+        fields: dict[str, FieldType] = {}
+        positions = {}
+        for member in (_Member(*one) for one in members):
+            # C gives an anonymous union no name.
+            own = member.name or f"union_{member.bit // 8}"
+            try:
+                fields[own] = self._type(member)
+            except LayoutError as error:
+                raise LayoutError(f"{name}.{own}: {error}") from None
+            positions[own] = member.bit
+        try:
+            return struct_of(name or "anonymous", placed(fields, positions, size, align, fixed=True))
+        except LayoutError as error:
+            raise LayoutError(f"{name}.{error}") from None
+
+    def _type(self, member: _Member) -> FieldType:
+        if member.layout is not None:
+            inner = self.struct(*member.layout)
+            return Nested(inner) if member.length is None else NestedArray(inner, member.length)
+        if member.type.startswith("bytes"):
+            return Bytes(int(member.type[6:-1]))
+        kind = _TYPES[member.type]
+        if member.width is not None:
+            return Bits(kind, member.width)
+        if member.length is not None:
+            if member.type in {"char", "uchar"}:
+                return char[member.length]
+            return (u8 if kind is bool8 else kind)[member.length]
+        if member.names is not None:
+            return Enum(dict(member.names), kind, f"fb.enum({dict(member.names)!r}, base={kind!r})")
+        return kind
 
 
 def read(name: str, source: Source) -> type[Struct]:
@@ -58,15 +113,18 @@ def check(ours: type[Struct], name: str, source: Source) -> None:
 def _found(name: str, source: Source) -> list[type[Struct]]:
     from fastbpf import _native
 
+    if not name.removeprefix("struct").strip():
+        raise LayoutError(f'{name!r} is no name of a C struct; give one such as "struct event"')
     where = "the running kernel" if source is None else "the object" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) or source is None else Path(source).read_bytes()
     try:
         layouts = _native.btf_layouts(name, data)
-        if layouts:
-            return [_struct(*one) for one in layouts]
-        names = [] if layouts is None else _native.btf_structs(data)
+        names = [] if layouts else _native.btf_structs(data)
     except LayoutError as error:
         raise LayoutError(f"{where}: {error}") from None
+    if layouts:
+        types = Types()
+        return [types.struct(*one) for one in layouts]
     if layouts is None:
         raise LayoutError(
             "the running kernel has no BTF (CONFIG_DEBUG_INFO_BTF, /sys/kernel/btf/vmlinux); give the object file that "
@@ -75,41 +133,6 @@ def _found(name: str, source: Source) -> list[type[Struct]]:
     near = get_close_matches(name.removeprefix("struct "), {one for one in names if one})
     hint = f"did you mean {' or '.join(f'struct {one}' for one in near)}?" if near else "its structs have other names"
     raise LayoutError(f"{where} has no {name if name.startswith('struct ') else f'struct {name}'}; {hint}")
-
-
-def _struct(name: str, size: int, align: int, members: list[Any]) -> type[Struct]:
-    fields: dict[str, FieldType] = {}
-    positions = {}
-    for member in (_Member(*one) for one in members):
-        # C gives an anonymous union no name.
-        own = member.name or f"union_{member.bit // 8}"
-        try:
-            fields[own] = _type(member)
-        except LayoutError as error:
-            raise LayoutError(f"{name}.{own}: {error}") from None
-        positions[own] = member.bit
-    try:
-        return struct_of(name or "anonymous", placed(fields, positions, size, align, fixed=True))
-    except LayoutError as error:
-        raise LayoutError(f"{name}.{error}") from None
-
-
-def _type(member: _Member) -> FieldType:
-    if member.layout is not None:
-        inner = _struct(*member.layout)
-        return Nested(inner) if member.length is None else NestedArray(inner, member.length)
-    if member.type.startswith("bytes"):
-        return raw[int(member.type[6:-1])]
-    kind = _TYPES[member.type]
-    if member.width is not None:
-        return Bits(kind, member.width)
-    if member.length is not None:
-        if member.type == "char":
-            return char[member.length]
-        return (u8 if kind is bool8 else kind)[member.length]
-    if member.names is not None:
-        return Enum(dict(member.names), kind, f"fb.enum({dict(member.names)!r}, base={kind!r})")
-    return kind
 
 
 # The first thing in which a layout of ours differs from a compiler's, or nothing.

@@ -26,7 +26,7 @@ class Nested(FieldType):
 
     def _pack(self, value: Any) -> bytes:
         if not isinstance(value, self.struct):
-            raise LayoutError(f"{value!r} is not a {self.struct.__name__}")
+            raise LayoutError(f"{value!r} is no {self.struct.__name__}")
         return self.struct.pack(value)
 
     def _unpack(self, data: bytes) -> Struct:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Any, Final
 
@@ -57,22 +56,30 @@ class _Ipv4(Address):
     __slots__ = ()
 
     def _bytes(self, value: Any) -> bytes:
-        return ipaddress.IPv4Address(value).packed
+        from ipaddress import IPv4Address
+
+        return IPv4Address(value).packed
 
     def _text(self, data: bytes) -> str:
-        return str(ipaddress.IPv4Address(data))
+        from ipaddress import IPv4Address
+
+        return str(IPv4Address(data))
 
 
 class _Ipv6(Address):
     __slots__ = ()
 
     def _bytes(self, value: Any) -> bytes:
-        address = ipaddress.IPv6Address(value)
+        from ipaddress import IPv6Address
+
+        address = IPv6Address(value)
         # A zone would be lost: the kernel keeps it elsewhere.
         return b"" if address.scope_id else address.packed
 
     def _text(self, data: bytes) -> str:
-        address = ipaddress.IPv6Address(data)
+        from ipaddress import IPv6Address
+
+        address = IPv6Address(data)
         # As Rust and, from 3.13 on, Python write it.
         return f"::ffff:{address.ipv4_mapped}" if address.ipv4_mapped else str(address)
 

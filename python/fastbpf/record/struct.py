@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    Annotation = type["Struct" | IntEnum] | FieldType
+
 __all__ = ["Struct"]
 
 
@@ -42,10 +44,11 @@ class Struct:
     ...     comm: fb.char[16]
     >>> Open.size, Open.offset("comm")
     (32, 12)
-    >>> Open.schema
-    ts: timestamp[ns, tz=UTC] not null
-    pid: uint32 not null
-    comm: dictionary<values=string, indices=int32, ordered=0> not null
+    >>> for column in Open.schema:
+    ...     print(column.name, column.type)
+    ts timestamp[ns, tz=UTC]
+    pid uint32
+    comm dictionary<values=string, indices=int32, ordered=0>
     >>> Open.unpack(Open(ts=1, pid=7, comm="bash").pack())
     Open(ts=1, pid=7, comm='bash')
 
@@ -94,6 +97,8 @@ class Struct:
         cls.fields, cls.size, cls.align = layout.fields, layout.size, layout.align
 
     def __class_getitem__(cls, count: int) -> FieldType:
+        if not cls.fields:
+            raise LayoutError(f"{cls.__name__}[{count!r}]: make a subclass with fields, and an array of that")
         return NestedArray(cls, count)
 
     # Fields may have any name, those of our own methods and attributes too: only the class is asked for those.
@@ -118,7 +123,7 @@ class Struct:
     __hash__ = None  # type: ignore[assignment]  # its values can be changed
 
     @staticmethod
-    def of(name: str, fields: Mapping[str, FieldType], *, packed: bool = False) -> type[Struct]:
+    def of(name: str, fields: Mapping[str, Annotation], *, packed: bool = False) -> type[Struct]:
         """A `Struct` made at run time, for fields whose names are not known before (or are no Python names).
 
         >>> import fastbpf as fb
@@ -189,6 +194,7 @@ class Struct:
         Raises:
             LayoutError: no such struct (with the nearest names), several different ones, a file that is not BTF, a
                 kernel without it (CONFIG_DEBUG_INFO_BTF).
+            OSError: a file that cannot be read.
 
         Source: Documentation/bpf/btf.rst; /sys/kernel/btf/vmlinux since Linux 5.4.
         """

@@ -99,9 +99,10 @@ class Number(FieldType):
         >>> fb.u16.be, fb.i32.be
         (fb.be16, fb.i32.be)
         """
-        if self.size == 1 or self.code not in PLAIN:
+        swapped = PLAIN.get(f"{self.code}be")
+        if swapped is None:
             raise LayoutError(f"{self!r} has no byte order to choose; integers and floats of several bytes have")
-        return PLAIN[f"{self.code}be"]
+        return swapped
 
     def __getitem__(self, count: int) -> FieldType:
         return Numbers(self, count) if self.code in PLAIN else super().__getitem__(count)
@@ -135,19 +136,6 @@ class Numbers(FieldType):
 
     def _unpack(self, data: bytes) -> tuple[Any, ...]:
         return struct.unpack(self._format, data)
-
-
-class _WholeRecord(FieldType):
-    # Stands for bytes that other fields have.
-    __slots__ = ()
-
-    def _pack(self, value: Any) -> bytes:
-        if value != b"":
-            raise self._refusal(value)
-        return b""
-
-    def _unpack(self, data: bytes) -> bytes:
-        return data
 
 
 def check_count(code: str, count: int) -> int:
@@ -206,7 +194,3 @@ _TAIL_ELEMENTS: Final = {**{name: f"{name}[]" for name in INTEGERS}, "bytes": "b
 def tail(element: str) -> FieldType:
     # A list (or bytes) of any length in the record's tail, found as text[N] is.
     return Number(_TAIL_ELEMENTS[element], "=I")
-
-
-# The whole record as it stands in the ring: what a capture keeps.
-whole_record: Final = _WholeRecord("record", 0, 1)

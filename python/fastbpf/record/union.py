@@ -70,6 +70,11 @@ class Union(FieldType):
             raise LayoutError(f"the union's tag {self.tag!r} is no field beside it; there are {', '.join(fields)}")
         if not is_integer(kind) and not isinstance(kind, Enum):
             raise LayoutError(f"the union's tag {self.tag!r} is {kind!r}; a tag is an integer or an enum")
+        for number in self.members:
+            try:
+                kind.pack(number)
+            except LayoutError:
+                raise LayoutError(f"the union's tag {self.tag!r} is {kind!r}, which can never be {number}") from None
 
 
 def union(tag: str, members: Mapping[int, Member]) -> Union:
@@ -93,7 +98,7 @@ def union(tag: str, members: Mapping[int, Member]) -> Union:
     >>> Event(kind=1, value=-1).pack()
     Traceback (most recent call last):
         ...
-    fastbpf.errors.LayoutError: Event.value: kind=1 selects open: -1 is not a Open
+    fastbpf.errors.LayoutError: Event.value: kind=1 selects open: -1 is no Open
 
     Raises:
         LayoutError: members without a name or with the same one, a tag that is no number.

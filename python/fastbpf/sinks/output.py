@@ -110,6 +110,10 @@ class Output:
             rest = rest[done:]
         return len(view)
 
+    def rewind(self, position: int) -> None:
+        """Forgets what was written from `position` on."""
+        self._position = position
+
     def overwrite(self, data: bytes, position: int) -> None:
         """Puts `data` where other bytes were written before."""
         os.pwrite(self._fd, data, position)

@@ -64,7 +64,7 @@ def _options(schema: Any) -> dict[str, Any]:
     return {
         "compression": "zstd",
         "compression_level": 1,
-        "use_dictionary": [field.name for field in schema if pa.types.is_dictionary(field.type)],
+        "use_dictionary": [path for path, kind in _leaves(schema) if pa.types.is_dictionary(kind)],
         "column_encoding": whole or None,
         # Smallest and largest help to skip groups; of text they help little and would make the footer's size unknown.
         "write_statistics": list(whole),
@@ -76,9 +76,13 @@ def _is_whole(kind: Any) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_timestamp(kind))
 
 
-def _leaves(schema: Any) -> Iterator[tuple[str, Any]]:
-    for field in schema:
-        if pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type):
-            yield f"{field.name}.list.element", field.type.value_type
+# The columns of the file: those of structs and lists are named by their way.
+def _leaves(fields: Any, way: str = "") -> Iterator[tuple[str, Any]]:
+    for field in fields:
+        name, kind = way + field.name, field.type
+        if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+            yield from _leaves([kind.value_field.with_name("element")], f"{name}.list.")
+        elif pa.types.is_struct(kind):
+            yield from _leaves(kind, f"{name}.")
         else:
-            yield field.name, field.type
+            yield name, kind

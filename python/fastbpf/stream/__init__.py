@@ -6,5 +6,6 @@ from fastbpf.stream.ring_buffer import RingBuffer
 from fastbpf.stream.stats import Stats
 from fastbpf.stream.stream import Stream
 from fastbpf.stream.taken import Taken
+from fastbpf.stream.user_ring_buffer import UserRingBuffer
 
-__all__ = ["PerfBuffer", "RingBuffer", "Stats", "Stream", "Taken", "check_whole", "size_in_bytes"]
+__all__ = ["PerfBuffer", "RingBuffer", "Stats", "Stream", "Taken", "UserRingBuffer", "check_whole", "size_in_bytes"]

@@ -19,10 +19,18 @@ class Manner(NamedTuple):
     background: bool
     overflow: str
     look_back: float | None
+    decode: bool
 
 
 def manner(
-    *, max_rows: int, max_latency: float, background: bool, overflow: str, ordered: bool, look_back: float
+    *,
+    max_rows: int,
+    max_latency: float,
+    background: bool,
+    overflow: str,
+    ordered: bool,
+    look_back: float,
+    decode: bool = True,
 ) -> Manner:
     """Refuses what cannot be meant."""
     check_whole(max_rows, 1, 1 << 24, f"max_rows={max_rows!r}: a batch has from 1 to {1 << 24} rows")
@@ -37,7 +45,7 @@ def manner(
             f"overflow={overflow!r} is for streams that a thread of ours drains; with background=False nothing is read "
             "that the reader does not ask for, and nothing needs to be dropped"
         )
-    return Manner(max_rows, max_latency, background, overflow, look_back if ordered else None)
+    return Manner(max_rows, max_latency, background, overflow, look_back if ordered else None, decode)
 
 
 def check_bounds(seconds: float | None, rows: int | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 Number = tuple[int, int]
 Tagged = tuple[str, int, int, list[tuple[int, int]]]
+Table = tuple[list[tuple[str, int, str]], int, dict[str, str]]
+# The kind of buffer, its types of record, and the tag.
+Source = tuple[str, list[Table], Tagged | None]
 
 # The integers that a tag or a sequence number can be, and their bytes.
 _WIDTHS: Final = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
@@ -52,7 +56,8 @@ class Layouts:
         numbers = [(value % (1 << (8 * width)), self.types.index(one)) for value, one in record.items()]
         self.tagged = (tag, offset, width, numbers)
 
-    def native(self) -> list[tuple[list[tuple[str, int, str]], int, dict[str, str]]]:
+    @cached_property
+    def tables(self) -> list[Table]:
         """The form of each, in the order of the tables' numbers, and what its schema is to tell."""
         clocks = told_clocks()
         return [

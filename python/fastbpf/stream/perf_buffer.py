@@ -46,6 +46,7 @@ class PerfBuffer(Stream):
             found by the clock, after 10 ms at most.
         background: as for `RingBuffer`; a stream that overwrites is read by whoever asks.
         overflow: as for `RingBuffer`.
+        decode: as for `RingBuffer`.
         lost: as for `RingBuffer`.
         sequence: as for `RingBuffer`.
 
@@ -71,6 +72,7 @@ class PerfBuffer(Stream):
         max_latency: float = 0.001,
         background: bool = True,
         overflow: str = "block",
+        decode: bool = True,
         lost: Map | tuple[Map, str] | None = None,
         sequence: str | tuple[str, str] | None = None,
     ) -> None:
@@ -89,17 +91,18 @@ class PerfBuffer(Stream):
             overflow=overflow,
             ordered=ordered,
             look_back=look_back,
+            decode=decode,
         )
         places = sequence_places(layouts.types, sequence)
         self._counter = Counter(lost)
         counts = lost is None and sequence is None
         try:
             native = _native.Stream.perf_buffers(
-                array.fileno(), size, overwrite, layouts.native(), layouts.tagged, places, counts, how
+                array.fileno(), size, overwrite, layouts.tables, layouts.tagged, places, counts, how
             )
         except KernelError as error:
             raise remedied(error) from None
-        self._open(native, layouts.types, how)
+        self._open(native, [layouts], how)
 
     def pause(self) -> None:
         """Lets programs write no more: what they send is lost, and counted by the kernel. Linux 4.7.

@@ -36,6 +36,7 @@ class RingBuffer(Stream):
             the reader's thread, when it asks.
         overflow: what happens when 64 MiB of batches wait for their reader: "block" leaves events in the buffer, which
             fills; "drop_newest" and "drop_oldest" throw away, and count.
+        decode: False keeps records whole, as they stand in the buffer, for `Capture.record`.
         lost: where the program counts events that found no room: an array map, whose entry 0 is the count (of per-CPU
             arrays the sum), or `(map, "field")` where its value is a `Struct`, as a program's globals are.
         sequence: the integer field that the program counts up for each event, also for those that find no room; or
@@ -61,6 +62,7 @@ class RingBuffer(Stream):
         max_latency: float = 0.001,
         background: bool = True,
         overflow: str = "block",
+        decode: bool = True,
         lost: Map | tuple[Map, str] | None = None,
         sequence: str | tuple[str, str] | None = None,
     ) -> None:
@@ -78,15 +80,16 @@ class RingBuffer(Stream):
             overflow=overflow,
             ordered=ordered,
             look_back=look_back,
+            decode=decode,
         )
         places = sequence_places(layouts.types, sequence)
         self._counter = Counter(lost)
         try:
             fds = [one.fileno() for one in rings]
-            native = _native.Stream.rings(fds, layouts.native(), layouts.tagged, places, how)
+            native = _native.Stream.rings(fds, layouts.tables, layouts.tagged, places, how)
         except KernelError as error:
             raise remedied(error) from None
-        self._open(native, layouts.types, how)
+        self._open(native, [layouts], how)
         self._sequenced = sequence is not None
 
     def _lost(self) -> int | None:

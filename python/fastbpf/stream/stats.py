@@ -30,3 +30,9 @@ class Stats(NamedTuple):
     wakeups: int
     late: int = 0
     lateness: float = 0.0
+
+
+def accounting(stats: Stats) -> dict[bytes, bytes]:
+    """What tables tell of it in their schema's metadata."""
+    told = {name: getattr(stats, name) for name in ("received", "delivered", "lost", "missed", "dropped")}
+    return {f"fastbpf.{name}".encode(): str(value).encode() for name, value in told.items() if value is not None}

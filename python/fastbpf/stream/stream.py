@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from fastbpf.errors import StreamError
 from fastbpf.stream.checks import Manner, check_bounds, manner
-from fastbpf.stream.stats import Stats
+from fastbpf.stream.stats import Stats, accounting
 from fastbpf.stream.taken import Taken
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fastbpf import _native
-    from fastbpf.record import Struct
+    from fastbpf.stream.layouts import Layouts, Source
 
 __all__ = ["Stream"]
 
@@ -35,6 +35,9 @@ class Stream:
     `RingBuffer`, `PerfBuffer` and `trace` make streams; `Stream([first, second])` makes one of several, which are its
     own from then on: records of one layout become one table. Where a stream carries several types of record, each batch
     is of one of them, whose name stands in its schema's metadata as `fastbpf.record`.
+
+    With `decode=False` the records stay whole, as they stand in the buffers, for `Capture.record`: the columns are
+    `source`, a number, and `record`. Streams that become one all decode, or none does.
 
     `ended` is true once a reader has come to the end: everything that happened before `stop` was given. Closing is safe
     from another thread: a reader that waits gets `StreamError` at once. `async for` reads without a thread of its own.
@@ -75,22 +78,21 @@ class Stream:
             overflow=overflow,
             ordered=ordered,
             look_back=look_back,
+            decode=parts[0]._decodes,
         )
-        # Records of one layout become one table, as in the native module.
-        types: dict[tuple[object, ...], type[Struct]] = {}
-        for one in parts:
-            for kind in one._types:
-                types.setdefault((kind.size, *kind.columns()), kind)
         native = _native.Stream.combined([one._native for one in parts], how)
-        self._open(native, list(types.values()), how, parts)
+        self._open(native, [layouts for one in parts for layouts in one._layouts], how, parts)
         for one in parts:
             one._become_part()
 
     def _open(
-        self, native: _native.Stream, types: list[type[Struct]], how: Manner, parts: list[Stream] | None = None
+        self, native: _native.Stream, layouts: list[Layouts], how: Manner, parts: list[Stream] | None = None
     ) -> None:
         self._native = native
-        self._types = types
+        # Of each of its sources, by their numbers, and the names of the tables that records go to.
+        self._layouts = layouts
+        self._names = native.names()
+        self._decodes = how.decode
         self._max_rows = how.max_rows
         # Streams that this one was made of: their programs are its own.
         self._parts = parts or []
@@ -123,8 +125,8 @@ class Stream:
         """The Arrow schema of each type of record, by the names of their `Struct`s."""
         import pyarrow as pa
 
-        found = zip(self._types, self._native.schemas(), strict=True)
-        return {kind.__name__: pa.schema(_Schema(capsule)) for kind, capsule in found}
+        found = zip(self._names, self._native.schemas(), strict=True)
+        return {name: pa.schema(Exported(capsule)) for name, capsule in found}
 
     @property
     def closed(self) -> bool:
@@ -249,6 +251,18 @@ class Stream:
         self.__arrow_c_schema__()
         return Taken(self, seconds, rows)
 
+    # What a capture keeps of it: each source's kind of buffer, types of record, and the tag that tells them apart.
+    def _sources(self) -> list[Source]:
+        if self._decodes:
+            raise StreamError("a stream that decodes its records has none left to record; make it with decode=False")
+        found = zip(self._native.sources(), self._layouts, strict=True)
+        return [(buffer, layouts.tables, layouts.tagged) for buffer, layouts in found]
+
+    # What was taken and not used is read again.
+    def _give_back(self, batch: _native.RecordBatch) -> None:
+        if len(batch):
+            self._returned.appendleft(batch)
+
     def _gather(self, seconds: float | None, rows: int | None) -> list[_native.RecordBatch]:
         check_bounds(seconds, rows)
         batches: list[_native.RecordBatch] = []
@@ -261,9 +275,7 @@ class Stream:
 
     # What is known of all events so far, which only grows: with each batch, for whoever keeps batches only.
     def _accounting(self) -> dict[bytes, bytes]:
-        stats = self.stats
-        told = {name: getattr(stats, name) for name in ("received", "delivered", "lost", "missed", "dropped")}
-        return {f"fastbpf.{name}".encode(): str(value).encode() for name, value in told.items() if value is not None}
+        return accounting(self.stats)
 
     def _accounted(self, batch: _native.RecordBatch) -> pa.RecordBatch:
         import pyarrow as pa
@@ -314,8 +326,8 @@ class Stream:
             self._closed = True
 
     def __arrow_c_schema__(self) -> object:
-        if len(self._types) > 1:
-            names = ", ".join(kind.__name__ for kind in self._types)
+        if len(self._names) > 1:
+            names = ", ".join(self._names)
             raise StreamError(
                 f"this stream carries several types of record ({names}), and a table has one: iterate it, or read_all()"
             )
@@ -356,7 +368,9 @@ class Stream:
         self._closed = True
 
 
-class _Schema:
+class Exported:
+    """A schema as the Arrow PyCapsule interface hands it over."""
+
     def __init__(self, capsule: object) -> None:
         self._capsule = capsule
 

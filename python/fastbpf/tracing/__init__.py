@@ -21,11 +21,14 @@ from typing import TYPE_CHECKING, Final
 from fastbpf import probes
 from fastbpf.errors import KernelError, ProbeError, StreamError
 from fastbpf.programs import ProgramSpec
-from fastbpf.stream import RingBuffer, check_whole, size_in_bytes
+from fastbpf.stream import Stream, check_whole, size_in_bytes
+from fastbpf.stream.checks import manner
+from fastbpf.stream.layouts import Layouts
 from fastbpf.tracing import where as _where
 from fastbpf.tracing.columns import choose, kinds
 from fastbpf.tracing.follow import Followed, own_pid
 from fastbpf.tracing.program import Filters, compile_trace
+from fastbpf.tracing.transport import choose_transport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,12 +74,12 @@ class Command:
             self._native.poll()
 
 
-class Trace(RingBuffer):
+class Trace(Stream):
     """A stream of one probe's events, attached from the moment it is made. `trace` makes one.
 
     `probe` is what is traced, `program` what runs there, `record` the layout of its records, `command` the command that
     is followed, if any, and `detached` whether the program was taken off the probe. A `Trace` takes what `trace` takes,
-    and `decode`: a layout to decode the records with in place of `record`, such as one that keeps them as they are.
+    and `decode`, as `RingBuffer` does.
     """
 
     probe: probes.Probe
@@ -96,10 +99,14 @@ class Trace(RingBuffer):
         text: int = 256,
         include_self: bool = False,
         raw: bool = False,
-        decode: type[Struct] | None = None,
+        decode: bool = True,
+        shards: str | None = None,
+        ordered: bool = False,
+        look_back: float = 0.01,
         max_rows: int = 65_536,
         max_latency: float = 0.001,
         background: bool = True,
+        overflow: str = "block",
     ) -> None:
         # Everything that can be refused is refused here, before anything is made.
         if not isinstance(probe, str):
@@ -113,13 +120,26 @@ class Trace(RingBuffer):
         self.probe = probes.resolve(probe)
         columns = choose(self.probe, fields, text=text, raw=raw)
         wanted = None if where is None else _where.compile_where(where, kinds(self.probe, text))
+        if ordered and not any(column.key == "ts" for column in columns):
+            raise ProbeError("ordered=True goes by ts: name 'ts' among the fields too, or leave ordered out")
+        if shards not in (None, "cpu"):
+            raise ValueError(f"shards={shards!r}: 'cpu' makes a buffer for each CPU, None one for all of them")
         size = size_in_bytes(buffer, 4096, 1 << 30, "a ring buffer")
+        how = manner(
+            max_rows=max_rows,
+            max_latency=max_latency,
+            background=background,
+            overflow=overflow,
+            ordered=ordered,
+            look_back=look_back,
+            decode=decode,
+        )
         arguments = None if command is None else _arguments(command)
 
         self.command = None
         self.detached = False
         self._links: list[Link] = []
-        self._final: tuple[int | None, int | None] | None = None
+        self._final: tuple[dict[str, int] | None, int | None] | None = None
         # Here from the start: a fork may find this stream half made, or failed, which leaves nothing in it.
         self._stack = ExitStack()
         with self._stack as stack:
@@ -130,18 +150,16 @@ class Trace(RingBuffer):
                 followed=followed,
                 where=wanted,
             )
-            plan = compile_trace(self.probe, columns, filters, buffer=size, text=text)
+            self._transport = choose_transport(size, shards)
+            if shards is None and not self._transport.in_order:
+                # Who asked for one buffer sees one.
+                how = how._replace(look_back=look_back)
+            plan = compile_trace(self.probe, columns, filters, self._transport, text=text)
             self.record = plan.record
             name = re.sub(r"[^A-Za-z0-9_.]", "_", self.probe.name)[:15]
             self.program = stack.enter_context(ProgramSpec(self.probe.program_type, plan.code, name=name).load())
-            super().__init__(
-                self.program.maps["events"],
-                decode or plan.record,
-                max_rows=max_rows,
-                max_latency=max_latency,
-                background=background,
-                lost=self.program.maps["counters"],
-            )
+            layouts = Layouts(plan.record, None)
+            self._open(self._transport.open(self.program.maps, layouts, how), [layouts], how)
             stack.callback(self._native.close)
             self._links.append(stack.enter_context(self.program.attach(self.probe.text)))
             if followed and arguments:
@@ -153,8 +171,24 @@ class Trace(RingBuffer):
     def __repr__(self) -> str:
         return f"<fastbpf.Trace {self.probe.text}>"
 
+    @property
+    def lost_by_reason(self) -> dict[str, int] | None:
+        """`Stats.lost`, by why the kernel took no more; None where the program was closed before the trace.
+
+        "no room": the buffer was full. "no buffer": the event happened on a CPU that has none, where each CPU has its
+        own. "other": the kernel refused for another reason, which perf buffers have.
+
+        Source: bpf-helpers(7), bpf_ringbuf_reserve, bpf_perf_event_output.
+        """
+        with self._lock:
+            if self._final:
+                return self._final[0]
+            counted = self.program.maps["counters"][0]
+        return dict(zip(self._transport.reasons, counted, strict=True))
+
     def _lost(self) -> int | None:
-        return self._final[0] if self._final else super()._lost()
+        losses = self.lost_by_reason
+        return None if losses is None else sum(losses.values())
 
     def _missed(self) -> int | None:
         if self._final:
@@ -181,7 +215,7 @@ class Trace(RingBuffer):
         try:
             # Unknown when the program was closed first.
             with suppress(StreamError):
-                self._final = self._lost(), self._missed()
+                self._final = self.lost_by_reason, self._missed()
             if self.command:
                 self.command._end()
         finally:
@@ -204,9 +238,13 @@ def trace(
     text: int = 256,
     include_self: bool = False,
     raw: bool = False,
+    shards: str | None = None,
+    ordered: bool = False,
+    look_back: float = 0.01,
     max_rows: int = 65_536,
     max_latency: float = 0.001,
     background: bool = True,
+    overflow: str = "block",
 ) -> Trace:
     """Traces a probe: the events since this call, as a stream of record batches.
 
@@ -219,20 +257,28 @@ def trace(
         pid: only this process, as the initial namespace numbers it; the stream does not end with it.
         command: starts this command and traces it and its children, from its first instruction to its end; when the
             trace is closed before, the command gets a SIGTERM, and a second to end.
-        buffer: size of the ring buffer, in bytes or as text ("8MiB"), rounded up to a power of two.
+        buffer: size of the ring buffer, in bytes or as text ("8MiB"), rounded up to a power of two. Where each CPU has
+            a buffer of its own, each gets its part, likewise rounded up, and a page at least.
         text: how many bytes of a text are kept; cuts are counted.
         include_self: this process's own events too.
         raw: adds `ts_raw`, the clock's own nanoseconds (CLOCK_BOOTTIME), beside `ts`.
+        shards: "cpu" makes a ring buffer for each CPU that is online, for many events on many CPUs: they share no lock
+            then. Events of different CPUs come in no order, unless it is asked for.
+        ordered: events in the order of `ts`, which has to be among the fields; otherwise as for `RingBuffer`.
+        look_back: as for `RingBuffer`.
         max_rows: as for `RingBuffer`.
         max_latency: as for `RingBuffer`.
         background: as for `RingBuffer`.
+        overflow: as for `RingBuffer`.
 
     Raises:
         ProbeError: no such probe or field, with the nearest names; no such process or command.
         WhereError: what is wrong in `where`, and at which column.
         KernelError: the kernel refused, with what to do; a command that cannot be run.
 
-    Kernel 5.8, for the ring buffer; following a command 5.10, for BPF_PROG_TEST_RUN of raw tracepoints.
+    A kernel without ring buffers (before 5.8) gets perf buffers, one for each CPU; one without bpf_ktime_get_boot_ns
+    (likewise) has CLOCK_MONOTONIC where this says CLOCK_BOOTTIME. Kernel 5.2, for direct access to a map's value;
+    following a command 5.10, for BPF_PROG_TEST_RUN of raw tracepoints.
     """
     return Trace(
         probe,
@@ -244,9 +290,13 @@ def trace(
         text=text,
         include_self=include_self,
         raw=raw,
+        shards=shards,
+        ordered=ordered,
+        look_back=look_back,
         max_rows=max_rows,
         max_latency=max_latency,
         background=background,
+        overflow=overflow,
     )
 
 

@@ -1,23 +1,25 @@
 """The program of a trace: filters first, then one record with the columns, then the buffer.
 
-A record of fixed size is written where it will be read, in the ring. One that carries text is put together in a per-CPU
-scratch area first, since only then is it known how long it is: the kernel never runs a program twice at a time on one
-CPU (`bpf_prog_active` for tracepoints, `prog->active` for raw ones). It has a fixed part and a tail; a text's place in
+A record of fixed size is written where it will be read, in the ring; for perf buffers, into which the kernel copies, on
+the stack if it is small. One that carries text is put together in a per-CPU scratch area first, since only then is it
+known how long it is: the kernel never runs a program twice at a time on one CPU (`bpf_prog_active` for tracepoints,
+`prog->active` for raw ones). It has a fixed part and a tail; a text's place in
 the fixed part is `length << 16 | offset`, the kernel's `__data_loc` form, 0 for null.
 """
 
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fastbpf import probes
 from fastbpf.asm import *
 from fastbpf.errors import LayoutError, ProbeError
-from fastbpf.maps import MMAPABLE, MapSpec
-from fastbpf.record import Struct, raw, u64
-from fastbpf.tracing import columns, where
+from fastbpf.maps import MapSpec
+from fastbpf.record import Struct, ktime, raw
+from fastbpf.tracing import columns, kernel, where
+from fastbpf.tracing.transport import Ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from fastbpf.record import FieldType
     from fastbpf.tracing.columns import Column, Origin
     from fastbpf.tracing.follow import Followed
+    from fastbpf.tracing.transport import Transport
 
 __all__ = ["Filters", "Plan", "compile_trace"]
 
@@ -36,6 +39,10 @@ _SCRATCH: Final = 32 << 10
 _LIST: Final = 1024
 # Arrays up to this size are copied word by word, larger ones by a helper.
 _WORDS: Final = 64
+
+# A program's stack, and what the steps that write a record put aside there at most: what three helpers gave, registers.
+_STACK: Final = 512
+_STEPS: Final = 3 * 8 + 288
 
 # Where the kernel keeps a syscall's registers (asm/ptrace.h and asm/syscall.h of each architecture): the bytes of
 # pt_regs to read, the arguments from there on, and the number with how many bytes that has.
@@ -57,21 +64,22 @@ class Filters:
 
 @dataclass(frozen=True)
 class Plan:
-    """A trace's program, the record it writes, and the map whose entry 0 counts what found no room."""
+    """A trace's program, and the record it writes."""
 
     code: Code
     record: type[Struct]
-    ring: MapSpec
-    counters: MapSpec
 
 
-def compile_trace(probe: probes.Probe, chosen: list[Column], filters: Filters, *, buffer: int, text: int) -> Plan:
-    """The program that writes the chosen columns of each wanted event into a ring buffer of `buffer` bytes."""
-    layout = Struct.of("Record", {column.name: column.type for column in chosen})
-    ring = MapSpec("ringbuf", max_entries=buffer, name="events")
-    counters = MapSpec("array", value=u64, max_entries=1, name="counters", flags=MMAPABLE)
-    writer = _Writer(probe, chosen, filters, layout, text, ring, counters)
-    return Plan(assemble(*writer.program()), layout, ring, counters)
+def compile_trace(
+    probe: probes.Probe, chosen: list[Column], filters: Filters, transport: Transport, *, text: int
+) -> Plan:
+    """The program that sends the chosen columns of each wanted event."""
+    if not kernel.has_helper(probe.program_type, "ktime_get_boot_ns"):
+        chosen = [replace(column, type=ktime) if column.key == "ts" else column for column in chosen]
+    # A stream of several traces knows their records by these names.
+    layout = Struct.of(probe.name, {column.name: column.type for column in chosen})
+    writer = _Writer(probe, chosen, filters, layout, text, transport)
+    return Plan(assemble(*writer.program()), layout)
 
 
 class _Writer:
@@ -83,16 +91,17 @@ class _Writer:
         filters: Filters,
         layout: type[Struct],
         text: int,
-        ring: MapSpec,
-        counters: MapSpec,
+        transport: Transport,
     ) -> None:
         self.probe = probe
         self.chosen = chosen
         self.filters = filters
         self.layout = layout
         self.text = text
-        self.ring = ring
-        self.counters = counters
+        self.transport = transport
+        # Older kernels read what is theirs and what is a process's with the same helpers, and have one clock.
+        self.apart = kernel.has_helper(probe.program_type, "probe_read_kernel")
+        self.boottime = kernel.has_helper(probe.program_type, "ktime_get_boot_ns")
         self.asked = sorted(filters.where.names) if filters.where else []
         tails = {column.key: self._most(column.type) for column in chosen if self._in_tail(column.type)}
         for key in self.asked:
@@ -120,12 +129,13 @@ class _Writer:
         yield mov(r6, r1)
         yield from self._filter_by_task()
         yield from self._filter_by_expression()
+        in_place = self.transport if isinstance(self.transport, Ring) and not self.tails else None
         if self.tails:
             yield from self._open_scratch()
+        elif in_place:
+            yield from in_place.reserve(self.layout.size, self._aside)
         else:
-            yield call.ringbuf_reserve(self.ring, self.layout.size, 0)
-            yield jeq(r0, 0, "lost")
-            yield mov(r9, r0)
+            yield from self._open_room()
         for column in self.chosen:
             if not self._in_tail(column.type):
                 yield from self._store(column)
@@ -133,18 +143,24 @@ class _Writer:
             for column in self.chosen:
                 if self._in_tail(column.type):
                     yield from self._read_tail(column.key, column.origin)
-            yield call.ringbuf_output(self.ring, r9, r7, 0)
-            yield jsge(r0, 0, "done")
+        if in_place:
+            yield from in_place.submit()
         else:
-            yield call.ringbuf_submit(r9, 0)
-            yield ja("done")
-        yield label("lost")
-        yield ld_map_value(r1, self.counters, 0)
-        yield mov(r2, 1)
-        yield atomic_add(r1, 0, r2)
+            yield from self.transport.output(r7 if self.tails else self.layout.size, self._aside)
+        yield from self._count_the_lost()
         yield label("done")
         yield mov(r0, 0)
         yield exit_()
+
+    def _count_the_lost(self) -> Iterator[Part]:
+        for number, reason in enumerate(self.transport.reasons):
+            if number:
+                yield ja("count")
+            yield label(reason)
+            yield ld_map_value(r1, self.transport.counters, 8 * number)
+        yield label("count")
+        yield mov(r2, 1)
+        yield atomic_add(r1, 0, r2)
 
     # Filters, the cheap ones first
 
@@ -211,6 +227,21 @@ class _Writer:
         yield mov(r9, r0)
         yield mov(r7, self.fixed)
 
+    # Where a record of fixed size is put together that the kernel copies.
+    def _open_room(self) -> Iterator[Part]:
+        size = -(-self.layout.size // 8) * 8
+        if self.depth + size > _STACK - _STEPS:
+            self.scratch = size
+            yield from self._open_scratch()
+            return
+        yield mov(r9, r10)
+        yield add(r9, self._aside(size))
+        # The kernel takes no bytes of the stack that were never written.
+        written = {self.layout.offset(column.name) + at for column in self.chosen for at in range(column.type.size)}
+        for at in range(0, size, 8):
+            if not written.issuperset(range(at, at + 8)):
+                yield stdw(r9, at, 0)
+
     def _store(self, column: Column) -> Iterator[Part]:
         to = self.layout.offset(column.name)
         size = column.type.size
@@ -258,7 +289,7 @@ class _Writer:
     def _builtin(self, builtin: columns.Builtin, base: Register, to: int) -> Iterator[Part]:
         match builtin.name:
             case "ts" | "ts_raw":
-                yield from self._keep("#ts", 8, [*call.ktime_get_boot_ns()])
+                yield from self._keep("#ts", 8, [*(call.ktime_get_boot_ns() if self.boottime else call.ktime_get_ns())])
                 yield stxdw(base, to, r0)
             case "pid" | "tid":
                 yield from self._keep("#pid_tgid", 8, [*call.get_current_pid_tgid()])
@@ -290,7 +321,7 @@ class _Writer:
 
     def _aside(self, size: int) -> int:
         self.depth += -(-size // 8) * 8
-        if self.depth > 512:
+        if self.depth > _STACK:
             raise LayoutError("this expression needs more than a program's 512 bytes of stack; name fewer fields in it")
         return -self.depth
 
@@ -298,7 +329,7 @@ class _Writer:
         if size > _WORDS:
             yield mov(r3, r6)
             yield add(r3, offset)
-            yield call.probe_read_kernel(base + to, size, r3)
+            yield self._read_kernel(base + to, size, r3)
             return
         step = align
         while step < 8 and offset % (2 * step) == 0 and to % (2 * step) == 0:
@@ -318,7 +349,7 @@ class _Writer:
             self.kept["#registers"] = self._aside(size)
             yield ldxdw(r3, r6, 0)
             yield add(r3, start)
-            yield call.probe_read_kernel(r10 + self.kept["#registers"], size, r3)
+            yield self._read_kernel(r10 + self.kept["#registers"], size, r3)
         return self.kept["#registers"], arguments, number
 
     # The tail
@@ -345,10 +376,10 @@ class _Writer:
         match origin.read:
             case probes.UserText(offset=offset):
                 yield ldxdw(r3, r6, offset)
-                yield self._text(call.probe_read_user_str, null)
+                yield self._text(call.probe_read_user_str if self.apart else call.probe_read_str, null)
             case probes.DataLoc(offset=offset, relative=relative, text=True):
                 yield self._source(offset, relative=relative)
-                yield self._text(call.probe_read_kernel_str, null)
+                yield self._text(call.probe_read_kernel_str if self.apart else call.probe_read_str, null)
             case probes.DataLoc(offset=offset, relative=relative):
                 yield ldxw(r8, r6, offset)
                 yield rsh(r8, 16)
@@ -356,7 +387,7 @@ class _Writer:
                 yield self._source(offset, relative=relative)
                 yield mov(r1, r9)
                 yield add(r1, r7)
-                yield call.probe_read_kernel(r1, r8, r3)
+                yield self._read_kernel(r1, r8, r3)
                 yield jne(r0, 0, null)
                 yield mov(r0, r8)
             case read:
@@ -370,6 +401,10 @@ class _Writer:
         yield label(null)
         yield stw(r9, place, 0)
         yield label(end)
+
+    @property
+    def _read_kernel(self) -> Callable[..., Part]:
+        return call.probe_read_kernel if self.apart else call.probe_read
 
     # One more character than is kept is sent, so that the reader knows that there was more; r0 is the length.
     def _text(self, helper: Callable[..., Part], null: str) -> Iterator[Part]:

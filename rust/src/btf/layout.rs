@@ -1,24 +1,23 @@
-//! Where the members of a C struct are, as the compiler that laid it out wrote it down.
+//! What C types are made of, and where the members of structs are, as the compiler that laid them out wrote it down.
+
+use std::cell::Cell;
 
 use object::{Object, ObjectSection};
 
-use super::{ARRAY, Btf, ENUM, ENUM64, HEADER, INT, MAGIC, STRUCT, UNION};
+use super::{ARRAY, Btf, DATASEC, DEEPEST, ENUM, ENUM64, HEADER, INT, MAGIC, STRUCT, TYPEDEF, UNION, VAR};
 use crate::error::{Error, Result};
 
 const PTR: u32 = 2;
-const TYPEDEF: u32 = 8;
-const VOLATILE: u32 = 9;
-const CONST: u32 = 10;
-const RESTRICT: u32 = 11;
 const FLOAT: u32 = 16;
-const TYPE_TAG: u32 = 18;
 
 // enum's BTF_INT_ encodings, include/uapi/linux/btf.h
 const SIGNED: u32 = 1;
 const BOOL: u32 = 4;
 
-// Deeper than any compiler nests; BTF that was tampered with may nest for ever.
-const DEEPEST: usize = 64;
+// As many as a field of a record may have.
+const MOST_ELEMENTS: usize = 1 << 20;
+// More than any struct has; damaged BTF may have them without end.
+const MOST_MEMBERS: usize = 1 << 18;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -43,12 +42,37 @@ pub(crate) struct Member {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    // "u32", "u16be", "f64", "bool", or "char", which an array of is text.
+    // "u32", "u16be", "f64", "bool"; "char", and "uchar" where the compiler took char as unsigned: arrays of them are text.
     Number(String),
     Enum { base: String, names: Vec<(String, i128)> },
     Struct(Layout),
     // Bytes of which nothing is known: unions, __int128, long double, rows of text.
     Opaque(usize),
+}
+
+impl Member {
+    // What is all of something.
+    const fn alone(kind: Kind, count: Option<usize>) -> Self {
+        Self { name: String::new(), bit: 0, width: None, kind, count }
+    }
+}
+
+// How much deeper it may go, and how many members there may still be.
+#[derive(Clone, Copy)]
+struct Room<'a> {
+    depth: usize,
+    members: &'a Cell<usize>,
+}
+
+impl<'a> Room<'a> {
+    const fn all(members: &'a Cell<usize>) -> Self {
+        Self { depth: DEEPEST, members }
+    }
+
+    fn deeper(self) -> Option<Self> {
+        self.members.set(self.members.get().checked_sub(1)?);
+        Some(Self { depth: self.depth.checked_sub(1)?, ..self })
+    }
 }
 
 struct Type {
@@ -88,10 +112,10 @@ impl Btf {
 
     // The structs of that name, "struct event" or a typedef of one; more than one where they differ.
     pub(crate) fn layouts(&self, name: &str) -> Result<Vec<Layout>> {
-        let (tag, plain) = name.strip_prefix("struct ").map_or((false, name), |tag| (true, tag));
+        let (tag, plain) = name.strip_prefix("struct ").map_or((false, name), |tag| (true, tag.trim()));
         let mut found: Vec<Layout> = Vec::new();
         for &at in &self.types {
-            if self.name(at) != Some(plain.trim().as_bytes()) {
+            if !self.is_named(at, plain) {
                 continue;
             }
             let at = match self.kind(at) {
@@ -101,9 +125,9 @@ impl Btf {
             };
             let Some(at) = at.filter(|&at| self.is(at, STRUCT)) else { continue };
             let damaged = || refusal(format!("damaged BTF, in {name}"));
-            let mut layout = self.layout(at, 0).ok_or_else(damaged)?;
+            let mut layout = self.layout(at, Room::all(&Cell::new(MOST_MEMBERS))).ok_or_else(damaged)?;
             // A struct that is declared in place has the typedef's name.
-            plain.trim().clone_into(&mut layout.name);
+            plain.clone_into(&mut layout.name);
             if !found.contains(&layout) {
                 found.push(layout);
             }
@@ -111,11 +135,38 @@ impl Btf {
         Ok(found)
     }
 
-    fn layout(&self, at: usize, depth: usize) -> Option<Layout> {
+    // The type of that number; None where nothing is known of it.
+    pub(crate) fn content(&self, id: u32) -> Option<Member> {
+        let found = self.type_of(id, Room::all(&Cell::new(MOST_MEMBERS)))?;
+        Some(Member::alone(found.kind, found.count))
+    }
+
+    // A section's variables, as a struct.
+    pub(crate) fn section(&self, name: &str) -> Option<Member> {
+        let at = self.at(self.id(name, DATASEC)?)?;
+        let (_, count) = self.kind(at)?;
+        let left = Cell::new(MOST_MEMBERS);
+        let variables = (0..count).map(|entry| at + 12 + 12 * entry).map(|entry| {
+            let variable = self.at(self.word(entry)?).filter(|&at| self.is(at, VAR))?;
+            let [place, size] = [self.word(entry + 4)?, self.word(entry + 8)?].map(|number| number as usize);
+            // Compilers leave out what nobody uses of a variable, and do not say so in its type.
+            let whole =
+                self.type_of(self.word(variable + 8)?, Room::all(&left)).filter(|found| found.size == size && size > 0);
+            let (kind, count) = whole.map_or((Kind::Opaque(size), None), |found| (found.kind, found.count));
+            Some(Member { name: self.text(variable)?, bit: place.checked_mul(8)?, ..Member::alone(kind, count) })
+        });
+        let mut members: Vec<_> = variables.collect::<Option<_>>()?;
+        members.retain(|variable| variable.kind != Kind::Opaque(0));
+        let name = name.trim_start_matches('.').into();
+        let layout = Layout { name, size: self.word(at + 8)? as usize, align: 1, members };
+        Some(Member::alone(Kind::Struct(layout), None))
+    }
+
+    fn layout(&self, at: usize, room: Room<'_>) -> Option<Layout> {
         let mut layout =
             Layout { name: self.text(at)?, size: self.word(at + 8)? as usize, align: 1, members: Vec::new() };
         let mut packed = false;
-        self.lay_out(at, 0, depth, &mut layout, &mut packed)?;
+        self.lay_out(at, 0, room, &mut layout, &mut packed)?;
         if packed || !layout.size.is_multiple_of(layout.align) {
             layout.align = 1;
         }
@@ -123,25 +174,19 @@ impl Btf {
     }
 
     // Adds the members of a struct, those of anonymous structs in it as its own.
-    fn lay_out(&self, at: usize, base: usize, depth: usize, to: &mut Layout, packed: &mut bool) -> Option<()> {
-        if depth > DEEPEST {
-            return None;
-        }
-        let (_, count) = self.kind(at)?;
-        let has_bitfields = self.word(at + 4)? >> 31 == 1;
-        for member in (0..count).map(|member| at + 12 + 12 * member) {
-            let (name, place) = (self.text(member)?, self.word(member + 8)? as usize);
-            let id = self.word(member + 4)?;
-            let (bit, width) = if has_bitfields { (place & 0xFF_FFFF, place >> 24) } else { (place, 0) };
-            let (inner, big_endian) = self.resolve(self.at(id)?)?;
+    fn lay_out(&self, at: usize, base: usize, room: Room<'_>, to: &mut Layout, packed: &mut bool) -> Option<()> {
+        for member in self.declared(at)? {
+            let [bit, width] = [member.at, member.bits].map(|number| number as usize);
+            let name = member.name;
+            let (inner, big_endian) = self.resolve(self.at(member.id)?)?;
             if name.is_empty() && self.is(inner, STRUCT) {
-                let own = self.layout(inner, depth + 1)?;
+                let own = self.layout(inner, room.deeper()?)?;
                 to.align = to.align.max(own.align);
                 *packed |= !bit.is_multiple_of(8 * own.align);
-                self.lay_out(inner, base + bit, depth + 1, to, &mut false)?;
+                self.lay_out(inner, base + bit, room.deeper()?, to, &mut false)?;
                 continue;
             }
-            let kind = self.kind_of(inner, big_endian, depth + 1)?;
+            let kind = self.kind_of(inner, big_endian, room.deeper()?)?;
             let narrow = kind.bits.map_or((0, 0), |(first, width)| (first, width));
             let (bit, width) = if width == 0 { (bit + narrow.0, narrow.1) } else { (bit, width) };
             to.align = to.align.max(kind.align);
@@ -162,24 +207,12 @@ impl Btf {
         Some(())
     }
 
-    // Past typedefs and qualifiers; whether a typedef said that the integer is big-endian.
-    fn resolve(&self, mut at: usize) -> Option<(usize, bool)> {
-        let mut big_endian = false;
-        for _ in 0..DEEPEST {
-            match self.kind(at)?.0 {
-                TYPEDEF => big_endian |= matches!(self.name(at)?, b"__be16" | b"__be32" | b"__be64"),
-                VOLATILE | CONST | RESTRICT | TYPE_TAG => (),
-                _ => return Some((at, big_endian)),
-            }
-            at = self.at(self.word(at + 8)?)?;
-        }
-        None
+    fn type_of(&self, id: u32, room: Room<'_>) -> Option<Type> {
+        let (at, big_endian) = self.resolve(self.at(id)?)?;
+        self.kind_of(at, big_endian, room)
     }
 
-    fn kind_of(&self, at: usize, big_endian: bool, depth: usize) -> Option<Type> {
-        if depth > DEEPEST {
-            return None;
-        }
+    fn kind_of(&self, at: usize, big_endian: bool, room: Room<'_>) -> Option<Type> {
         let (kind, count) = self.kind(at)?;
         let size = self.word(at + 8)? as usize;
         let single = |kind, size: usize, align| Some(Type { kind, size, align, count: None, bits: None });
@@ -194,7 +227,7 @@ impl Btf {
                 let text = if encoding & BOOL != 0 && size == 1 {
                     "bool".into()
                 } else if self.name(at)? == b"char" {
-                    "char".into()
+                    if encoding & SIGNED == 0 { "uchar" } else { "char" }.into()
                 } else {
                     integer(size, encoding & SIGNED != 0, big_endian && size > 1)
                 };
@@ -205,36 +238,43 @@ impl Btf {
             FLOAT if size == 4 => number("f32", 4),
             FLOAT if size == 8 => number("f64", 8),
             FLOAT => single(Kind::Opaque(size), size, size.clamp(1, 16)),
-            ENUM | ENUM64 => {
-                let signed = self.word(at + 4)? >> 31 == 1;
+            ENUM | ENUM64 if matches!(size, 1 | 2 | 4 | 8) => {
+                let told = self.word(at + 4)? >> 31 == 1;
+                let signed = told || size <= 4 && self.hides_signs(at, kind, count)?;
                 let base = integer(size, signed, false);
-                let names = self.numbers(at, kind, count, signed)?;
+                // Compilers that know no BTF_KIND_ENUM64 cut the numbers of larger enums.
+                let whole = kind == ENUM64 || size <= 4;
+                let names = if whole { self.numbers(at, kind, count, signed)? } else { Vec::new() };
                 let kind = if names.is_empty() { Kind::Number(base) } else { Kind::Enum { base, names } };
                 single(kind, size, size)
             }
             STRUCT => {
-                let layout = self.layout(at, depth + 1)?;
+                let layout = self.layout(at, room)?;
                 let align = layout.align;
-                single(Kind::Struct(layout), size, align)
+                // Unnamed bits alone have a size, and no member.
+                let kind = if layout.members.is_empty() { Kind::Opaque(size) } else { Kind::Struct(layout) };
+                single(kind, size, align)
             }
             UNION => {
                 let mut align = 1;
-                for member in (0..count).map(|member| at + 12 + 12 * member) {
-                    let (inner, _) = self.resolve(self.at(self.word(member + 4)?)?)?;
-                    align = align.max(self.kind_of(inner, false, depth + 1)?.align);
+                for member in self.declared(at)? {
+                    align = align.max(self.type_of(member.id, room.deeper()?)?.align);
                 }
                 single(Kind::Opaque(size), size, if size.is_multiple_of(align) { align } else { 1 })
             }
             ARRAY => {
                 let count = self.word(at + 20)? as usize;
-                let (inner, big_endian) = self.resolve(self.at(self.word(at + 12)?)?)?;
-                let element = self.kind_of(inner, big_endian, depth + 1)?;
+                let element = self.type_of(self.word(at + 12)?, room.deeper()?)?;
                 let size = element.size.checked_mul(count)?;
-                let rows = element.count.is_some() && element.kind == Kind::Number("char".into());
+                let rows =
+                    element.count.is_some() && matches!(&element.kind, Kind::Number(text) if text.ends_with("char"));
+                let count = count.checked_mul(element.count.unwrap_or(1))?;
                 Some(match element.kind {
                     Kind::Opaque(_) => Type { kind: Kind::Opaque(size), size, ..element },
-                    _ if rows => Type { kind: Kind::Opaque(size), size, count: None, ..element },
-                    _ => Type { count: Some(count.checked_mul(element.count.unwrap_or(1))?), size, ..element },
+                    _ if rows || count > MOST_ELEMENTS => {
+                        Type { kind: Kind::Opaque(size), size, count: None, ..element }
+                    }
+                    _ => Type { count: Some(count), size, ..element },
                 })
             }
             _ => None,
@@ -259,12 +299,16 @@ impl Btf {
             .collect()
     }
 
-    fn at(&self, id: u32) -> Option<usize> {
-        self.types.get(id.checked_sub(1)? as usize).copied()
-    }
-
-    fn text(&self, at: usize) -> Option<String> {
-        Some(String::from_utf8_lossy(self.name(at)?).into_owned())
+    // Before clang 16 and pahole 1.24 no enum said whether it is signed; what looks negative was meant so.
+    fn hides_signs(&self, at: usize, kind: u32, count: usize) -> Option<bool> {
+        if kind == ENUM64 || !self.numbers(at, kind, count, true)?.iter().any(|&(_, number)| number < 0) {
+            return Some(false);
+        }
+        let told = |&at: &usize| match self.kind(at) {
+            Some((ENUM, _)) => self.word(at + 4).is_some_and(|info| info >> 31 == 1),
+            found => found.is_some_and(|(kind, _)| kind == ENUM64),
+        };
+        Some(!self.types.iter().any(told))
     }
 }
 
@@ -274,4 +318,34 @@ fn integer(size: usize, signed: bool, big_endian: bool) -> String {
 
 fn refusal(what: impl std::fmt::Display) -> Error {
     Error::Layout(format!("{what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lays_out_a_struct_of_the_running_kernel() {
+        let Some(btf) = Btf::of_kernel() else { return };
+        let found = btf.layouts("struct task_struct").expect("whole BTF");
+        let [task] = &found[..] else { panic!("there is one task_struct") };
+        let comm = task.members.iter().find(|member| member.name == "comm").expect("it has a name");
+        assert!(matches!(&comm.kind, Kind::Number(text) if text.ends_with("char")));
+        assert_eq!((comm.count, comm.width, comm.bit % 8), (Some(16), None, 0));
+        assert!(task.members.iter().all(|member| member.bit / 8 < task.size));
+        assert_eq!(btf.layouts("struct no_such_struct").expect("whole BTF"), []);
+    }
+
+    #[test]
+    fn refuses_what_is_no_object() {
+        for (data, told) in [
+            (Vec::new(), "neither an ELF file nor BTF"),
+            (MAGIC.swap_bytes().to_ne_bytes().to_vec(), "the other byte order"),
+            (object::elf::ELFMAG.to_vec(), "a damaged ELF file"),
+            ([&MAGIC.to_ne_bytes()[..], &[0; 22]].concat(), "damaged BTF"),
+        ] {
+            let error = Btf::of_object(data).err().expect("refused").to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
 }

@@ -1,15 +1,9 @@
-//! The members of the kernel's structs and unions, and where they are.
+//! The members of structs and unions, and where they are.
 
 use super::{Btf, STRUCT, UNION};
 
-// What a type is called by, and what is said of it.
-const TYPEDEF: u32 = 8;
-const VOLATILE: u32 = 9;
-const CONST: u32 = 10;
-const RESTRICT: u32 = 11;
-const TYPE_TAG: u32 = 18;
-
 pub(crate) struct Member {
+    // Empty for an anonymous struct or union, and for bits that are only there to be skipped.
     pub(crate) name: String,
     // In bits, from where the outermost type begins.
     pub(crate) at: u32,
@@ -28,31 +22,42 @@ impl Btf {
         Some(members)
     }
 
+    // Whether `struct name` has a member of that path.
+    pub(crate) fn has_member(&self, name: &str, path: &[&str]) -> bool {
+        (1..)
+            .zip(&self.types)
+            .any(|(id, &at)| self.is_named(at, name) && self.is(at, STRUCT) && self.has_path(id, path))
+    }
+
+    fn has_path(&self, id: u32, path: &[&str]) -> bool {
+        let Some((&first, rest)) = path.split_first() else { return true };
+        let members = self.members(id).unwrap_or_default();
+        members.iter().any(|member| member.name == first && self.has_path(member.id, rest))
+    }
+
     fn gather(&self, id: u32, start: u32, members: &mut Vec<Member>) -> Option<()> {
-        let at = self.plain(id)?;
-        let (STRUCT | UNION, count) = self.kind(at)? else { return None };
-        // kind_flag: the upper 8 bits of each offset are the width of a bit field.
-        let has_bits = self.word(at + 4)? >> 31 == 1;
-        for member in (0..count).map(|member| at + 12 + 12 * member) {
-            let [id, place] = [self.word(member + 4)?, self.word(member + 8)?];
-            let (bits, place) = if has_bits { (place >> 24, place & 0xFF_FFFF) } else { (0, place) };
-            let name = String::from_utf8_lossy(self.name(member)?).into_owned();
-            if name.is_empty() {
-                // Bits that are only there to be skipped have no name either.
-                let _ = self.gather(id, start + place, members);
+        let (at, _) = self.resolve(self.at(id)?)?;
+        for member in self.declared(at)? {
+            let at = start + member.at;
+            if member.name.is_empty() {
+                let _ = self.gather(member.id, at, members);
             } else {
-                members.push(Member { name, at: start + place, bits, id });
+                members.push(Member { at, ..member });
             }
         }
         Some(())
     }
 
-    // Where the type is, without its other names and qualifiers.
-    fn plain(&self, id: u32) -> Option<usize> {
-        let at = *self.types.get(id.checked_sub(1)? as usize)?;
-        match self.kind(at)?.0 {
-            TYPEDEF | VOLATILE | CONST | RESTRICT | TYPE_TAG => self.plain(self.word(at + 8)?),
-            _ => Some(at),
-        }
+    // As they stand in the struct or union itself.
+    pub(super) fn declared(&self, at: usize) -> Option<Vec<Member>> {
+        let (STRUCT | UNION, count) = self.kind(at)? else { return None };
+        // kind_flag: the upper 8 bits of each offset are the width of a bit field.
+        let has_bits = self.word(at + 4)? >> 31 == 1;
+        let members = (0..count).map(|member| at + 12 + 12 * member).map(|member| {
+            let place = self.word(member + 8)?;
+            let (bits, at) = if has_bits { (place >> 24, place & 0xFF_FFFF) } else { (0, place) };
+            Some(Member { name: self.text(member)?, at, bits, id: self.word(member + 4)? })
+        });
+        members.collect()
     }
 }

@@ -18,11 +18,19 @@ const ARRAY: u32 = 3;
 pub(crate) const STRUCT: u32 = 4;
 const UNION: u32 = 5;
 const ENUM: u32 = 6;
+const TYPEDEF: u32 = 8;
+const VOLATILE: u32 = 9;
+const CONST: u32 = 10;
+const RESTRICT: u32 = 11;
 const FUNC_PROTO: u32 = 13;
 const VAR: u32 = 14;
 const DATASEC: u32 = 15;
 const DECL_TAG: u32 = 17;
+const TYPE_TAG: u32 = 18;
 const ENUM64: u32 = 19;
+
+// Deeper than any compiler nests; BTF that was tampered with may nest for ever.
+const DEEPEST: usize = 64;
 
 pub(crate) struct Btf {
     data: Vec<u8>,
@@ -42,7 +50,7 @@ impl Btf {
         KERNEL.get()
     }
 
-    fn parse(data: Vec<u8>) -> Option<Self> {
+    pub(crate) fn parse(data: Vec<u8>) -> Option<Self> {
         let magic = u16::from_ne_bytes(data.get(..2)?.try_into().ok()?);
         let mut btf = Self { data, strings: 0..0, types: Vec::new() };
         let [header, type_offset, type_len, string_offset, string_len] = [4, 8, 12, 16, 20].map(|at| btf.word(at));
@@ -69,6 +77,23 @@ impl Btf {
         Some(btf)
     }
 
+    // Whether all names are among the strings, and variables static, global or extern.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.types.iter().all(|&at| self.is_whole_at(at).is_some())
+    }
+
+    fn is_whole_at(&self, at: usize) -> Option<()> {
+        self.name(at)?;
+        let (kind, count) = self.kind(at)?;
+        let width = match kind {
+            STRUCT | UNION | ENUM64 => 12,
+            ENUM | FUNC_PROTO => 8,
+            VAR => return (self.word(at + 12)? < 3).then_some(()),
+            _ => return Some(()),
+        };
+        (0..count).try_for_each(|one| self.name(at + 12 + width * one).map(drop))
+    }
+
     fn word(&self, at: usize) -> Option<u32> {
         Some(u32::from_ne_bytes(self.data.get(at..at + 4)?.try_into().ok()?))
     }
@@ -79,69 +104,78 @@ impl Btf {
     }
 
     fn name(&self, at: usize) -> Option<&[u8]> {
-        let start = self.strings.start + self.word(at)? as usize;
-        let text = self.data.get(start..self.strings.end)?;
+        self.bytes(self.word(at)?)
+    }
+
+    fn text(&self, at: usize) -> Option<String> {
+        self.string(self.word(at)?)
+    }
+
+    // The text that begins at a place among the strings.
+    pub(crate) fn string(&self, place: u32) -> Option<String> {
+        Some(String::from_utf8_lossy(self.bytes(place)?).into_owned())
+    }
+
+    fn bytes(&self, place: u32) -> Option<&[u8]> {
+        let text = self.data.get(self.strings.start.checked_add(place as usize)?..self.strings.end)?;
         text.split(|&byte| byte == 0).next()
+    }
+
+    // Where the type of that number is.
+    fn at(&self, id: u32) -> Option<usize> {
+        self.types.get(id.checked_sub(1)? as usize).copied()
+    }
+
+    // Past typedefs and qualifiers; whether a typedef said that the integer is big-endian.
+    fn resolve(&self, mut at: usize) -> Option<(usize, bool)> {
+        let mut big_endian = false;
+        for _ in 0..DEEPEST {
+            match self.kind(at)?.0 {
+                TYPEDEF => big_endian |= matches!(self.name(at)?, b"__be16" | b"__be32" | b"__be64"),
+                VOLATILE | CONST | RESTRICT | TYPE_TAG => (),
+                _ => return Some((at, big_endian)),
+            }
+            at = self.at(self.word(at + 8)?)?;
+        }
+        None
+    }
+
+    // As comparing with `name`, without looking for the name's end.
+    fn is_named(&self, at: usize, name: &str) -> bool {
+        let Some(start) = self.word(at).map(|offset| self.strings.start + offset as usize) else { return false };
+        let text = self.data.get(start..self.strings.end).and_then(|text| text.strip_prefix(name.as_bytes()));
+        text.is_some_and(|rest| rest.first() == Some(&0))
     }
 
     // The number of the type of that kind (BTF_KIND_FUNC …) and name.
     pub(crate) fn id(&self, name: &str, kind: u32) -> Option<u32> {
-        let at = self.types.iter().position(|&at| self.is(at, kind) && self.name(at) == Some(name.as_bytes()))?;
+        let at = self.types.iter().position(|&at| self.is(at, kind) && self.is_named(at, name))?;
         Some(at as u32 + 1)
     }
 
     // The names of all types of a kind; of those that carry a tag, such as "bpf_kfunc", if one is given.
     pub(crate) fn names(&self, kind: u32, tag: Option<&str>) -> Vec<String> {
         let tagged: Option<HashSet<u32>> = tag.map(|tag| {
-            let tags = self.types.iter().filter(|&&at| self.is(at, DECL_TAG) && self.name(at) == Some(tag.as_bytes()));
+            let tags = self.types.iter().filter(|&&at| self.is(at, DECL_TAG) && self.is_named(at, tag));
             tags.filter_map(|at| self.word(at + 8)).collect()
         });
         let numbered = (1..).zip(&self.types);
         numbered
             .filter(|&(id, &at)| self.is(at, kind) && tagged.as_ref().is_none_or(|tagged| tagged.contains(&id)))
-            .filter_map(|(_, &at)| Some(String::from_utf8_lossy(self.name(at)?).into_owned()))
+            .filter_map(|(_, &at)| self.text(at))
             .collect()
     }
 
     // The names and numbers of `enum name`, those of 32 bits.
     pub(crate) fn enumerators(&self, name: &str) -> Option<Vec<(String, u32)>> {
-        let at = self.types[self.id(name, ENUM)? as usize - 1];
+        let at = self.at(self.id(name, ENUM)?)?;
         let (_, count) = self.kind(at)?;
         let members = (0..count).map(|member| at + 12 + 8 * member);
-        members.map(|at| Some((String::from_utf8_lossy(self.name(at)?).into_owned(), self.word(at + 4)?))).collect()
+        members.map(|at| Some((self.text(at)?, self.word(at + 4)?))).collect()
     }
 
     fn is(&self, at: usize, kind: u32) -> bool {
         self.kind(at).is_some_and(|(found, _)| found == kind)
-    }
-
-    // Whether `struct name` has a member of that path, anonymous structs and unions passed through.
-    pub(crate) fn has_member(&self, name: &str, path: &[&str]) -> bool {
-        self.types.iter().any(|&at| {
-            self.kind(at).is_some_and(|(kind, count)| kind == STRUCT && count > 0)
-                && self.name(at) == Some(name.as_bytes())
-                && self.finds(at, path)
-        })
-    }
-
-    fn finds(&self, at: usize, path: &[&str]) -> bool {
-        let Some((&first, rest)) = path.split_first() else {
-            return true;
-        };
-        let Some((STRUCT | UNION, count)) = self.kind(at) else {
-            return false;
-        };
-        (0..count).any(|member| {
-            let member = at + 12 + 12 * member;
-            let Some(inner) = self.word(member + 4).and_then(|id| self.types.get(id.checked_sub(1)? as usize)) else {
-                return false;
-            };
-            match self.name(member) {
-                Some(b"") => self.finds(*inner, path),
-                Some(name) => name == first.as_bytes() && (rest.is_empty() || self.finds(*inner, rest)),
-                None => false,
-            }
-        })
     }
 }
 

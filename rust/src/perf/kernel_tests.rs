@@ -21,7 +21,16 @@ const NO_ROOM: i32 = -libc::ENOSPC;
 
 fn create(kind: MapType, entries: u32, value_size: u32) -> OwnedFd {
     let kind = kind as u32;
-    let definition = MapDefinition { kind, key_size: 4, value_size, max_entries: entries, flags: 0, name: "events" };
+    let definition = MapDefinition {
+        kind,
+        key_size: 4,
+        value_size,
+        max_entries: entries,
+        flags: 0,
+        name: "events",
+        types: None,
+        inner: None,
+    };
     bpf::map_create(&definition).expect("a map; these tests run as root")
 }
 
@@ -93,6 +102,7 @@ impl Program {
             name: "event",
             fds: &[],
             functions: None,
+            lines: &[],
             target: program::Target::default(),
         };
         Self(program::load(&definition, false).expect("a program").0)
@@ -120,7 +130,7 @@ struct Event {
 }
 
 fn read(window: &Window<'_>) -> (Vec<Event>, Cursor) {
-    let (mut cursor, mut block, mut events) = (Cursor::new(), Block::new(), Vec::new());
+    let (mut cursor, mut block, mut events) = (Cursor::default(), Block::new(), Vec::new());
     loop {
         let stop = scan(window, &mut cursor, &mut block, 64);
         events.extend(block.records().map(|record| {
@@ -222,7 +232,7 @@ fn an_event_that_is_too_large_is_told() {
     assert_eq!(Program::of_size(map.as_fd(), 65_500).event(0, 0), 0);
     assert_eq!(drain(&buffers[0]).0[0].payload, vec![0; 65_500]);
     if Program::of_size(map.as_fd(), 66_000).event(0, 0) == 0 {
-        let stop = scan(&buffers[0].window(), &mut Cursor::new(), &mut Block::new(), 64);
+        let stop = scan(&buffers[0].window(), &mut Cursor::default(), &mut Block::new(), 64);
         assert!(matches!(stop, Stop::Corrupt { kind: 9, .. }), "{stop:?}");
     }
 }
@@ -244,17 +254,21 @@ fn nothing_is_stored_while_output_is_paused() {
 
 #[test]
 fn half_a_buffer_wakes_its_reader() {
-    let map = events();
-    let buffers = open(map.as_fd(), PAGE, false).expect("buffers");
-    run_on(buffers[0].cpu());
-    let program = Program::load(map.as_fd());
-    let woken = || wait(&[buffers[0].as_fd()], Some(Duration::ZERO)).expect("an answer") == Woken::Ready;
-    for value in 0..PAGE as u64 / 2 / 72 {
-        assert_eq!(program.event(value, 40), 0);
-        assert!(!woken());
+    for overwrite in [false, true] {
+        let map = events();
+        let buffers = open(map.as_fd(), PAGE, overwrite).expect("buffers");
+        run_on(buffers[0].cpu());
+        let program = Program::load(map.as_fd());
+        let woken = |timeout| wait(&[buffers[0].as_fd()], Some(timeout)).expect("an answer") == Woken::Ready;
+        for value in 0..PAGE as u64 / 2 / 72 {
+            assert_eq!(program.event(value, 40), 0);
+            assert!(!woken(Duration::ZERO));
+        }
+        assert_eq!(program.event(0, 40), 0);
+        assert!(woken(Duration::from_secs(10)));
+        // It is told once.
+        assert!(!woken(Duration::ZERO));
     }
-    assert_eq!(program.event(0, 40), 0);
-    assert!(wait(&[buffers[0].as_fd()], Some(Duration::from_secs(10))).expect("an answer") == Woken::Ready);
 }
 
 #[test]

@@ -106,11 +106,13 @@ impl Buffer {
                 "a perf buffer of {size} bytes is not possible: it takes a power of two of pages, such as {nearest}"
             )));
         }
-        let refused = |what| Error::kernel(format!("cannot {what} the perf buffer of CPU {cpu} ({size} bytes)"));
-        let (event, counts_lost) =
-            perf_event::open_output(cpu, (size / 2) as u32, overwrite).map_err(refused("open"))?;
+        let (event, counts_lost) = perf_event::open_output(cpu, (size / 2) as u32, overwrite)
+            .map_err(Error::kernel(format!("cannot open the perf buffer of CPU {cpu}")))?;
         // The kernel overwrites what a reader cannot write its position to (RING_BUFFER_WRITABLE in perf_mmap).
-        let pages = Mapping::of_map(event.as_fd(), 0, page + size, !overwrite).map_err(refused("map"))?;
+        let pages = Mapping::of_map(event.as_fd(), 0, page + size, !overwrite).map_err(Error::kernel(format!(
+            "cannot map the perf buffer of CPU {cpu} ({size} bytes; without CAP_IPC_LOCK, kernel.perf_event_mlock_kb \
+             limits what can be mapped)"
+        )))?;
         Ok(Self::over(Arc::new(event), cpu, pages, overwrite, counts_lost))
     }
 
@@ -321,7 +323,7 @@ mod tests {
                     }
                     Step::Read { limits, acknowledge } => {
                         let window = buffer.window();
-                        let mut cursor = Cursor::new();
+                        let mut cursor = Cursor::default();
                         let mut block = Block::new();
                         for limit in limits {
                             let stop = scan(&window, &mut cursor, &mut block, limit);
@@ -344,7 +346,7 @@ mod tests {
                     }
                     Step::ReadPart { limit, taken } => {
                         let window = buffer.window();
-                        let mut cursor = Cursor::new();
+                        let mut cursor = Cursor::default();
                         let mut block = Block::new();
                         scan(&window, &mut cursor, &mut block, limit);
                         let taken = taken.min(block.len());
@@ -352,7 +354,7 @@ mod tests {
                             cursor = Cursor { at: cursor.at - block.rest(taken), ..cursor };
                         }
                         // What was taken, read again up to there.
-                        let mut again = Cursor::new();
+                        let mut again = Cursor::default();
                         if taken > 0 {
                             scan(&window, &mut again, &mut block, taken);
                             take(&mut columns, &block, &mut expected);
@@ -378,7 +380,7 @@ mod tests {
                     expected.extend(kernel.write(&Record::Sample(vec![1; 8])));
                 }
                 let window = buffer.window();
-                let (mut cursor, mut block) = (Cursor::new(), Block::new());
+                let (mut cursor, mut block) = (Cursor::default(), Block::new());
                 loop {
                     let stop = scan(&window, &mut cursor, &mut block, 64);
                     take(&mut columns, &block, &mut expected);
@@ -407,7 +409,7 @@ mod tests {
             kernel.set(&words, (position + len) * 8);
             buffer.advance(position as usize * 8);
             let window = buffer.window();
-            let mut cursor = Cursor::new();
+            let mut cursor = Cursor::default();
             let mut block = Block::new();
             loop {
                 let before = cursor.at;
@@ -441,7 +443,7 @@ mod tests {
                 prop_assert_eq!(bytes, kept.iter().flat_map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>());
                 let samples = kept.iter().filter(|(record, _)| matches!(record, Record::Sample(_))).count();
                 let window = Window::of_words(&words);
-                let (mut cursor, mut block, mut scanned) = (Cursor::new(), Block::new(), 0);
+                let (mut cursor, mut block, mut scanned) = (Cursor::default(), Block::new(), 0);
                 while scan(&window, &mut cursor, &mut block, 64) == Stop::Full {
                     scanned += block.len();
                 }
@@ -459,7 +461,7 @@ mod tests {
     fn corrupt(kernel: &mut Kernel, buffer: &Buffer, words: &[u64]) -> Stop {
         kernel.set(words, size_of_val(words) as u64);
         let window = buffer.window();
-        scan(&window, &mut Cursor::new(), &mut Block::new(), 64)
+        scan(&window, &mut Cursor::default(), &mut Block::new(), 64)
     }
 
     #[test]

@@ -19,18 +19,12 @@ const LEAST: usize = LEAD + 4;
 // A header, u64 id, and the u64 count of events that found no room.
 const LOST_SIZE: usize = 24;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
     // Where the next record starts.
     pub(crate) at: usize,
     // Events that were lost, as the records up to there tell.
     pub(crate) lost: u64,
-}
-
-impl Cursor {
-    pub(crate) fn new() -> Self {
-        Self { at: 0, lost: 0 }
-    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

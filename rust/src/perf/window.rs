@@ -29,15 +29,22 @@ impl<'a> Window<'a> {
     // SAFETY (of the caller): `size` bytes from `data` on, which is aligned to 8, stay readable during 'a, and nobody
     // writes to the `len` of them that begin at `start` and go on at `data`. All are multiples of 8, len at most size.
     pub(super) unsafe fn of_buffer(data: *const u8, size: usize, start: usize, len: usize) -> Self {
-        debug_assert!(start < size && len <= size && start.is_multiple_of(8), "{start} + {len} of {size}");
+        debug_assert!(start <= size && len <= size && start.is_multiple_of(8), "{start} + {len} of {size}");
         let len = len / 8 * 8;
         Self { data, size, start, len, wrapped: OnceCell::new(), lifetime: PhantomData }
     }
 
     // Bytes that were taken from a buffer before.
     pub(crate) fn of_words(words: &'a [u64]) -> Self {
-        let size = size_of_val(words);
-        Self { data: words.as_ptr().cast(), size, start: 0, len: size, wrapped: OnceCell::new(), lifetime: PhantomData }
+        // SAFETY: the words are borrowed for 'a.
+        unsafe { Self::of_buffer(words.as_ptr().cast(), size_of_val(words), 0, size_of_val(words)) }
+    }
+
+    // As if they were the pages of a buffer, with `len` bytes unread from `start` on.
+    #[cfg(fuzzing)]
+    pub(crate) fn of_pages(words: &'a [u64], start: usize, len: usize) -> Self {
+        // SAFETY: the words are borrowed for 'a; of_buffer asserts the rest.
+        unsafe { Self::of_buffer(words.as_ptr().cast(), size_of_val(words), start, len) }
     }
 
     pub(crate) fn len(&self) -> usize {

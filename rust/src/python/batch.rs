@@ -64,8 +64,11 @@ impl RecordBatch {
         Ok((schema_capsule(py, &self.rows.schema())?, array))
     }
 
-    fn to_ndjson<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
-        let text = py.detach(|| text::ndjson(&self.rows))?;
+    // `first` is the name of a column in front, and its one value.
+    #[pyo3(signature = (first=None))]
+    fn to_ndjson<'py>(&self, py: Python<'py>, first: Option<(String, String)>) -> Result<Bound<'py, PyBytes>> {
+        let first = first.as_ref().map(|(name, value)| (name.as_str(), value.as_str()));
+        let text = py.detach(|| text::ndjson(&self.rows, first))?;
         Ok(PyBytes::new(py, &text))
     }
 

@@ -1,8 +1,8 @@
-//! Layouts of C structs.
+//! Layouts of C types.
 
 use pyo3::prelude::*;
 
-use crate::btf::layout::{Kind, Layout};
+use crate::btf::layout::{Kind, Layout, Member};
 use crate::btf::{Btf, STRUCT};
 use crate::error::Result;
 
@@ -35,17 +35,19 @@ pub(super) fn btf_structs(py: Python<'_>, object: Option<Vec<u8>>) -> PyResult<V
     Ok(with(py, object, |btf| Ok(btf.names(STRUCT, None)))?.unwrap_or_default())
 }
 
-// (name, size, align, members), each of which is (name, bit, width, count, type, names, layout).
+// (name, size, align, members)
 fn python(py: Python<'_>, layout: Layout) -> PyResult<Bound<'_, PyAny>> {
-    let members = layout.members.into_iter().map(|member| {
-        let (text, names, inner) = match member.kind {
-            Kind::Number(text) => (text, None, None),
-            Kind::Enum { base, names } => (base, Some(names), None),
-            Kind::Struct(inner) => ("struct".into(), None, Some(python(py, inner)?)),
-            Kind::Opaque(size) => (format!("bytes[{size}]"), None, None),
-        };
-        (member.name, member.bit, member.width, member.count, text, names, inner).into_pyobject(py)
-    });
-    let members = members.collect::<PyResult<Vec<_>>>()?;
+    let members = layout.members.into_iter().map(|one| member(py, one)).collect::<PyResult<Vec<_>>>()?;
     Ok((layout.name, layout.size, layout.align, members).into_pyobject(py)?.into_any())
+}
+
+// (name, bit, width, count, type, names, layout)
+pub(super) fn member(py: Python<'_>, member: Member) -> PyResult<Bound<'_, PyAny>> {
+    let (text, names, inner) = match member.kind {
+        Kind::Number(text) => (text, None, None),
+        Kind::Enum { base, names } => (base, Some(names), None),
+        Kind::Struct(inner) => ("struct".into(), None, Some(python(py, inner)?)),
+        Kind::Opaque(size) => (format!("bytes[{size}]"), None, None),
+    };
+    Ok((member.name, member.bit, member.width, member.count, text, names, inner).into_pyobject(py)?.into_any())
 }

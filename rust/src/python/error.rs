@@ -21,6 +21,7 @@ fn raise(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             errors.getattr("VerifierError")?.call1((errno(source), message, log.lines().collect::<Vec<_>>()))?
         }
         Error::Layout(_) => errors.getattr("LayoutError")?.call1((message,))?,
+        Error::Object(_) => errors.getattr("ObjectError")?.call1((message,))?,
         Error::Stream(_) | Error::Arrow(_) => errors.getattr("StreamError")?.call1((message,))?,
     };
     Ok(PyErr::from_value(exception))

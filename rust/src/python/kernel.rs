@@ -3,8 +3,9 @@
 use pyo3::prelude::*;
 
 use crate::btf::Btf;
+use crate::error::{Error, Result};
 use crate::sys::clock::Offsets;
-use crate::sys::process;
+use crate::sys::{cpu, process};
 
 // None where the kernel has no such enum, or no BTF at all.
 #[pyfunction]
@@ -46,6 +47,11 @@ pub(super) fn btf_names(py: Python<'_>, kind: u32, tag: Option<&str>) -> Vec<Str
 pub(super) fn clock_offsets() -> (i64, i64, i64) {
     let Offsets { monotonic, boottime, tai } = Offsets::now();
     (monotonic, boottime, tai)
+}
+
+#[pyfunction]
+pub(super) fn online_cpus() -> Result<Vec<u32>> {
+    cpu::online().map_err(Error::kernel("cannot tell which CPUs are online"))
 }
 
 #[pyfunction]

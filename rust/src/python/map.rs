@@ -19,7 +19,7 @@ pub(super) struct Map {
 impl Map {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "what the kernel asks")]
-    #[pyo3(signature = (kind, key_size, value_size, max_entries, flags, name, possible_cpus, lock=None))]
+    #[pyo3(signature = (kind, key_size, value_size, max_entries, flags, name, possible_cpus, lock=None, inner=None))]
     fn new(
         kind: u32,
         key_size: u32,
@@ -29,15 +29,17 @@ impl Map {
         name: &str,
         possible_cpus: usize,
         lock: Option<u32>,
+        inner: Option<&Self>,
     ) -> Result<Self> {
         let locked = lock.map(|offset| Locked::new(key_size, value_size, offset));
         let btf = locked.as_ref().map(|locked| bpf::btf_load(&locked.types)).transpose();
         let btf = btf.map_err(Error::kernel("cannot load the types of the map"))?;
         let types = btf.as_ref().zip(locked.as_ref());
         let types = types.map(|(btf, types)| MapTypes { btf: btf.as_fd(), key: types.key, value: types.value });
-        let definition = MapDefinition { kind, key_size, value_size, max_entries, flags, name, types };
-        let map = maps::Map::create(&definition, possible_cpus)?;
-        Ok(Self { inner: RwLock::new(Some(Arc::new(map))) })
+        let inner = inner.map(Self::open).transpose()?;
+        let inner = inner.as_deref().map(AsFd::as_fd);
+        let definition = MapDefinition { kind, key_size, value_size, max_entries, flags, name, types, inner };
+        maps::Map::create(&definition, possible_cpus).map(Self::from)
     }
 
     fn fileno(&self) -> Result<i32> {
@@ -71,6 +73,12 @@ impl Map {
 
     fn close(&self) {
         drop(self.inner.write().map(|mut inner| inner.take()));
+    }
+}
+
+impl From<maps::Map> for Map {
+    fn from(map: maps::Map) -> Self {
+        Self { inner: RwLock::new(Some(Arc::new(map))) }
     }
 }
 

@@ -8,8 +8,10 @@ mod error;
 mod kernel;
 mod link;
 mod map;
+mod object;
 mod program;
 mod stream;
+mod user_ring;
 
 use pyo3::prelude::*;
 
@@ -20,8 +22,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<decoder::Decoder>()?;
     module.add_class::<link::Link>()?;
     module.add_class::<map::Map>()?;
+    module.add_class::<object::Load>()?;
+    module.add_class::<object::Object>()?;
     module.add_class::<program::Program>()?;
     module.add_class::<stream::Stream>()?;
+    module.add_class::<user_ring::UserRing>()?;
     module.add_function(wrap_pyfunction!(batch::record_schema, module)?)?;
     module.add_function(wrap_pyfunction!(btf::btf_layouts, module)?)?;
     module.add_function(wrap_pyfunction!(btf::btf_structs, module)?)?;
@@ -33,6 +38,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(program::program_instructions, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_verdicts, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::clock_offsets, module)?)?;
+    module.add_function(wrap_pyfunction!(kernel::online_cpus, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::wait_for_running_programs, module)?)?;
     Ok(())
 }

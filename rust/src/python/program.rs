@@ -44,10 +44,10 @@ impl Program {
             let types = types.map_err(Error::kernel("cannot load the types of the program's functions"))?;
             let functions = types.as_ref().zip(functions.as_ref()).map(|(fd, told)| (fd.as_fd(), &told.places[..]));
             let target = Target::default();
-            let definition =
-                Definition { kind, flags, instructions, license: &license, name, fds: &fds, functions, target };
+            let (license, fds, lines) = (&license, &fds, &[]);
+            let definition = Definition { kind, flags, instructions, license, name, fds, functions, lines, target };
             match kernel::load(&definition, statistics) {
-                Ok((fd, log)) => Ok(Self { fd: RwLock::new(Some(Arc::new(fd))), log: text(log) }),
+                Ok(loaded) => Ok(loaded.into()),
                 Err(refused) => Err(Error::Refused { source: refused.error, log: text(refused.log) }),
             }
         })
@@ -95,6 +95,12 @@ impl Program {
     }
 }
 
+impl From<(OwnedFd, Vec<u8>)> for Program {
+    fn from((fd, log): (OwnedFd, Vec<u8>)) -> Self {
+        Self { fd: RwLock::new(Some(Arc::new(fd))), log: text(log) }
+    }
+}
+
 impl Program {
     pub(super) fn open(&self) -> Result<Arc<OwnedFd>> {
         let fd = self.fd.read().ok().and_then(|fd| fd.clone());
@@ -118,11 +124,11 @@ pub(super) fn program_verdicts(
     programs: Vec<Vec<u8>>,
 ) -> Vec<(i32, String)> {
     let target = Target { attach_type, btf_id };
-    let (license, name, fds, functions) = (c"GPL", "", &[][..], None);
+    let (license, name, fds, functions, lines) = (c"GPL", "", &[][..], None, &[][..]);
     py.detach(|| {
         let mut log = [0; 4096];
         let verdict = |instructions: &Vec<u8>| {
-            let definition = Definition { kind, flags, instructions, license, name, fds, functions, target };
+            let definition = Definition { kind, flags, instructions, license, name, fds, functions, lines, target };
             let (answer, log) = kernel::verdict(&definition, &mut log);
             (answer.err().and_then(|error| error.raw_os_error()).unwrap_or(0), text(log))
         };

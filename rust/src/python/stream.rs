@@ -10,8 +10,8 @@ use super::batch::{Field, RecordBatch, schema_capsule};
 use crate::error::{Error, Result};
 use crate::record::plan::Plan;
 use crate::stream::{
-    Batch, Input, Next, Overflow, PerCpu, Place, Policy, Route, Statistics, Stream as Native, Tag, Transport, Wanted,
-    Way,
+    Batch, Form, Input, Next, Overflow, PerCpu, Place, Policy, Route, Statistics, Stream as Native, Tag, Transport,
+    Wanted, Way,
 };
 use crate::sys::{bpf, process};
 
@@ -23,9 +23,9 @@ pub(super) struct Stream {
 // Offset and width of a number in a record.
 type Number = (usize, usize);
 // (fields, size, what its schema tells)
-type Table = (Vec<Field>, usize, HashMap<String, String>);
+pub(super) type Table = (Vec<Field>, usize, HashMap<String, String>);
 // (name, offset, width, (number, table) of each type)
-type Tagged = (String, usize, usize, Vec<(u64, usize)>);
+pub(super) type Tagged = (String, usize, usize, Vec<(u64, usize)>);
 
 // How a stream is to behave: what all its kinds take.
 #[derive(FromPyObject)]
@@ -35,6 +35,7 @@ struct Manner {
     background: bool,
     overflow: String,
     look_back: Option<f64>,
+    decode: bool,
 }
 
 impl From<Manner> for Policy {
@@ -49,6 +50,7 @@ impl From<Manner> for Policy {
                 _ => Overflow::Block,
             },
             look_back: manner.look_back.map(Duration::from_secs_f64),
+            decode: manner.decode,
         }
     }
 }
@@ -67,7 +69,7 @@ impl Stream {
     ) -> Result<Self> {
         let plans: Vec<Arc<Plan>> =
             plans(tables)?.into_iter().map(|plan| Ok(Arc::new(plan.without_lead()?))).collect::<Result<_>>()?;
-        let way = Way { route: route(tag), sequence: place(sequence), counts: false };
+        let way = Way { route: route(tag), sequence: place(sequence), counts: false, source: 0 };
         let mut inputs = Vec::new();
         let mut maps = Vec::new();
         for fd in map_fds {
@@ -93,7 +95,7 @@ impl Stream {
         manner: Manner,
     ) -> Result<Self> {
         let plans: Vec<Arc<Plan>> = plans(tables)?.into_iter().map(Arc::new).collect();
-        let way = Way { route: route(tag), sequence: place(sequence), counts };
+        let way = Way { route: route(tag), sequence: place(sequence), counts, source: 0 };
         let map = process::duplicate(map_fd).map_err(Error::kernel("cannot use the perf buffer's map"))?;
         let id = bpf::map_info(map.as_fd()).map_err(Error::kernel("cannot look at the map"))?.id;
         Native::check_unread(&[id])?;
@@ -166,6 +168,17 @@ impl Stream {
         Ok(statistics.into())
     }
 
+    // The names of the tables.
+    fn names(&self) -> Vec<String> {
+        self.stream.names()
+    }
+
+    // The kind of buffer of each source.
+    fn sources(&self, py: Python<'_>) -> Result<Vec<&'static str>> {
+        let name = |form| if form == Form::Ring { "ring" } else { "perf" };
+        Ok(py.detach(|| self.stream.sources())?.into_iter().map(name).collect())
+    }
+
     // The Arrow schema of each table.
     fn schemas<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyCapsule>>> {
         self.stream.schemas().iter().map(|schema| schema_capsule(py, schema)).collect()
@@ -193,11 +206,11 @@ impl From<Statistics> for Counts {
     }
 }
 
-fn plans(tables: Vec<Table>) -> Result<Vec<Plan>> {
+pub(super) fn plans(tables: Vec<Table>) -> Result<Vec<Plan>> {
     tables.into_iter().map(|(fields, size, metadata)| Ok(Plan::new(fields, size)?.told(&metadata))).collect()
 }
 
-fn route(tag: Option<Tagged>) -> Route {
+pub(super) fn route(tag: Option<Tagged>) -> Route {
     tag.map_or(Route::Table(0), |(name, offset, width, mut tables)| {
         tables.sort_unstable();
         Route::Tagged(Tag { name, offset, width, tables })

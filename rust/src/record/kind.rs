@@ -179,7 +179,7 @@ impl Bits {
     pub(crate) fn holding(self, number: i128) -> Option<u64> {
         let width = self.width;
         let least = if self.number.scalar.is_signed() { -(1_i128 << (width - 1)) } else { 0 };
-        (least..least + (1 << width)).contains(&number).then_some(number as u64)
+        (least..least + (1 << width)).contains(&number).then_some(number.cast_unsigned() as u64)
     }
 }
 

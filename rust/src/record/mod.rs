@@ -8,12 +8,15 @@ pub(crate) mod block;
 pub(crate) mod columns;
 mod dictionary;
 pub(crate) mod kind;
+#[cfg(test)]
+mod model;
 mod names;
 mod nested;
 mod parse;
 mod path;
 pub(crate) mod plan;
 mod prefetch;
+pub(crate) mod rows;
 mod schema;
 mod slab;
 mod variable;

@@ -43,6 +43,7 @@ impl Cut<'_> {
                     array.add_buffer(offsets).add_child_data(items).build_unchecked()
                 }
                 (Node::Leaf(leaf), _) => self.writers[*leaf].cut(self.slab, self.start, self.end, data_type),
+                // Never: the plan makes nodes and types of the same fields.
                 (Node::Struct(_) | Node::Union(_) | Node::List(..), _) => ArrayData::new_null(data_type, len),
             }
         }

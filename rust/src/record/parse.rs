@@ -9,7 +9,7 @@ use super::kind::{Address, Bits, Clock, Field, Kind, Number, Scalar, Struct, Uni
 
 // How deep structs and unions may be nested.
 const DEEPEST: usize = 8;
-const MOST_ELEMENTS: usize = 1 << 20;
+pub(super) const MOST_ELEMENTS: usize = 1 << 20;
 // A record's length has 30 bits.
 pub(super) const LARGEST_RECORD: usize = 1 << 30;
 
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn the_cause_is_told() {
-        let deep = "struct 1{a@0=".repeat(10) + "u8" + &"}".repeat(10);
+        let deep = format!("{}u8{}", "struct 1{a@0=".repeat(10), "}".repeat(10));
         let endless = "struct 1{a@0=".repeat(100_000);
         for (text, cause) in [
             ("", "the end is no type"),

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 
+use super::address;
 use super::kind::{Address, Bits, Clock, Field, Kind, Names, Number, Struct, Union};
-use super::parse::{LARGEST_RECORD, parse, shortened};
+use super::parse::{LARGEST_RECORD, MOST_ELEMENTS, parse, shortened};
 use super::schema::column;
 use crate::error::{Error, Result};
 
 // The perf buffers' records have this many bytes of use in front of their payload, the time and the CPU among them.
 const MOST_LEAD: usize = 28;
 const MOST_LEAVES: usize = 4096;
-const MOST_ELEMENTS: usize = 1 << 20;
 // Batches start on a multiple of this: bits of two batches never share a word, and buffers stay aligned for Arrow.
 pub(super) const ALIGN: usize = 64;
 // Arrow's offsets have 31 bits, and a column has room for no fewer rows.
@@ -84,10 +84,10 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) enum Node {
     Leaf(usize),
-    Struct(Vec<Node>),
-    List(usize, Box<Node>),
+    Struct(Vec<Self>),
+    List(usize, Box<Self>),
     // Each member with the leaf that says where it holds.
-    Union(Vec<(usize, Node)>),
+    Union(Vec<(usize, Self)>),
 }
 
 impl Plan {
@@ -95,6 +95,11 @@ impl Plan {
     pub(crate) fn told(mut self, metadata: &HashMap<String, String>) -> Self {
         self.schema = Arc::new(self.schema.as_ref().clone().with_metadata(metadata.clone()));
         self
+    }
+
+    // The type of record, by its name.
+    pub(crate) fn name(&self) -> &str {
+        self.schema.metadata.get("fastbpf.record").map_or("", String::as_str)
     }
 
     // Whether records of the two have the same form, and become the same columns.
@@ -119,26 +124,8 @@ impl Plan {
                 "a record of {size} bytes is longer than any can be ({LARGEST_RECORD})"
             )));
         }
-        let mut parsed = Vec::with_capacity(fields.len());
-        let mut names = HashSet::new();
-        let mut lead = 0;
-        for (name, offset, text) in fields {
-            let shown = shortened(&text);
-            let kind = parse(&text).map_err(|why| {
-                Error::Layout(format!("field {name:?} has a type that is not known, {shown:?}: {why}"))
-            })?;
-            let end = offset.checked_add_unsigned(kind.size());
-            if offset < -(MOST_LEAD as isize) || end.is_none_or(|end| end > size.cast_signed()) {
-                return Err(Error::Layout(format!(
-                    "field {name:?} ({shown}) at offset {offset} does not fit into a record of {size} bytes"
-                )));
-            }
-            if !names.insert(name.clone()) {
-                return Err(Error::Layout(format!("field {name:?} is there twice; give each a name of its own")));
-            }
-            lead = lead.max(offset.min(0).unsigned_abs());
-            parsed.push(Field { name, offset, kind });
-        }
+        let parsed = parsed(fields, size)?;
+        let lead = parsed.iter().map(|field| field.offset.min(0).unsigned_abs()).max().unwrap_or(0);
         let mut compiler = Compiler { leaves: Vec::new(), blank: 0 };
         let nodes = parsed
             .iter()
@@ -188,12 +175,9 @@ impl Leaf {
             Form::Bytes(count) => count,
             Form::Numbers(number, count) => number.width() * count,
             Form::Chars(_) | Form::Enum(..) => 4,
-            Form::Address(Address::Ipv4) => 15,
-            Form::Address(Address::Ipv6) => 39,
-            Form::Address(Address::Mac) => 17,
+            Form::Address(address) => address::room(address),
             Form::Stack(count) => 8 * count,
-            Form::Bool | Form::Flag(_) | Form::Selected => 0,
-            Form::Text { .. } | Form::TailBytes | Form::TailNumbers(_) | Form::Record => 0,
+            _ => 0, // bits, and tails
         }
     }
 
@@ -201,6 +185,28 @@ impl Leaf {
     pub(super) fn offset_units(&self) -> usize {
         if self.has_offsets() { self.repeat * self.width().max(1) } else { self.repeat }
     }
+}
+
+// The fields of a record in their text form, each of which has to lie within it.
+pub(super) fn parsed(fields: Vec<(String, isize, String)>, size: usize) -> Result<Vec<Field>> {
+    let mut parsed = Vec::with_capacity(fields.len());
+    let mut names = HashSet::new();
+    for (name, offset, text) in fields {
+        let shown = shortened(&text);
+        let kind = parse(&text)
+            .map_err(|why| Error::Layout(format!("field {name:?} has a type that is not known, {shown:?}: {why}")))?;
+        let end = offset.checked_add_unsigned(kind.size());
+        if offset < -(MOST_LEAD as isize) || end.is_none_or(|end| end > size.cast_signed()) {
+            return Err(Error::Layout(format!(
+                "field {name:?} ({shown}) at offset {offset} does not fit into a record of {size} bytes"
+            )));
+        }
+        if !names.insert(name.clone()) {
+            return Err(Error::Layout(format!("field {name:?} is there twice; give each a name of its own")));
+        }
+        parsed.push(Field { name, offset, kind });
+    }
+    Ok(parsed)
 }
 
 struct Compiler {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field as ArrowField, FieldRef, TimeUnit};
 
-use super::kind::{Clock, Field, Kind, Number, Scalar, Union};
+use super::kind::{Address, Clock, Field, Kind, Number, Scalar, Union};
 
 pub(super) fn column(field: &Field) -> ArrowField {
     ArrowField::new(&field.name, data_type(&field.kind), field.kind.is_tail()).with_metadata(metadata(&field.kind))
@@ -35,7 +35,7 @@ fn scalar(scalar: Scalar) -> DataType {
 }
 
 fn data_type(kind: &Kind) -> DataType {
-    match *kind {
+    match kind {
         Kind::Number(number) => scalar(number.scalar),
         Kind::Bits(bits) => scalar(bits.number.scalar),
         Kind::Bool | Kind::Flag(_) => DataType::Boolean,
@@ -45,14 +45,14 @@ fn data_type(kind: &Kind) -> DataType {
         Kind::RawAddress(address) => DataType::FixedSizeBinary(address.size() as i32),
         Kind::Port => DataType::UInt16,
         Kind::Chars(_) | Kind::Enum(..) => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
-        Kind::Bytes(count) => DataType::FixedSizeBinary(count as i32),
-        Kind::Numbers(number, count) => DataType::FixedSizeList(item(scalar(number.scalar)), count as i32),
+        Kind::Bytes(count) => DataType::FixedSizeBinary(*count as i32),
+        Kind::Numbers(number, count) => DataType::FixedSizeList(item(scalar(number.scalar)), *count as i32),
         Kind::Stack(_) => DataType::List(item(DataType::UInt64)),
         Kind::TailBytes | Kind::Record => DataType::Binary,
         Kind::TailNumbers(number) => DataType::List(item(scalar(number.scalar))),
-        Kind::Struct(ref structure) => columns(&structure.fields),
-        Kind::List(ref structure, _) => DataType::List(item(columns(&structure.fields))),
-        Kind::Union(Union { ref members, .. }) => {
+        Kind::Struct(structure) => columns(&structure.fields),
+        Kind::List(structure, _) => DataType::List(item(columns(&structure.fields))),
+        Kind::Union(Union { members, .. }) => {
             DataType::Struct(members.iter().map(|(_, member)| column(member).with_nullable(true)).collect())
         }
     }
@@ -83,8 +83,6 @@ fn metadata(kind: &Kind) -> HashMap<String, String> {
 
 // C's name, or the kernel's.
 fn c_type(kind: &Kind) -> Option<String> {
-    use super::kind::Address;
-
     Some(match *kind {
         Kind::Number(number) => c_number(number)?.into(),
         Kind::Bits(bits) => format!("{}:{}", c_number(bits.number)?, bits.width),

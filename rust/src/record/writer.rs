@@ -249,7 +249,7 @@ impl Column {
                 }
                 Form::Chars(_) => {
                     if let Lookup::Texts(dictionary) = &mut self.lookup {
-                        dictionary.encode(count, from, values.cast::<i32>().add(row));
+                        dictionary.encode(count, from, values.add(row * 4).cast());
                     }
                 }
                 Form::Bytes(width) => {
@@ -294,20 +294,18 @@ impl Column {
                 }
                 Form::Enum(..) => {
                     if let Lookup::Names(names) = &mut self.lookup {
-                        names.encode(count, from, values.cast::<i32>().add(row));
+                        names.encode(count, from, values.add(row * 4).cast());
                     }
                 }
                 Form::Address(address) => {
                     self.append_each(target, row, count, 1, |i, to| address::write(address, from(i), to));
                 }
                 Form::Stack(most) => self.append_each(target, row, count, 8, |i, to| {
-                    let (from, to) = (from(i).cast::<u64>(), to.cast::<u64>());
-                    let mut len = 0;
-                    while len < most && from.add(len).read_unaligned() != 0 {
-                        to.add(len).write(from.add(len).read_unaligned());
-                        len += 1;
-                    }
-                    len * 8
+                    let from = from(i);
+                    let is_address = |at: &usize| from.add(at * 8).cast::<u64>().read_unaligned() != 0;
+                    let len = 8 * (0..most).take_while(is_address).count();
+                    std::ptr::copy_nonoverlapping(from, to, len);
+                    len
                 }),
                 // Written by append_tails.
                 Form::Text { .. } | Form::TailBytes | Form::TailNumbers(_) | Form::Record => {}
@@ -345,9 +343,7 @@ impl Column {
     // SAFETY (of the caller): as for Writer::append.
     #[inline(never)]
     unsafe fn append_elements(&mut self, leaf: &Leaf, target: &Target<'_>, payloads: &Payloads<'_>, count: usize) {
-        let mut elements = Elements::new(target.row * leaf.repeat);
-        let blank = target.blank.as_ptr();
-        let end = |at: *const u8| if at.is_null() { blank } else { at.wrapping_offset(leaf.offset) };
+        let mut elements = Elements::new(leaf, target.blank, target.row);
         let mut write = |row, addresses: &[*const u8]| {
             // SAFETY: the column has room for `repeat` elements of each row, each address is that of an element or of
             // the blank, which is as long as any (Plan::new).
@@ -359,9 +355,9 @@ impl Column {
                 Payloads::Listed(payloads) => payloads[i],
             };
             // SAFETY: the record is as long as the plan says (promised by the caller).
-            unsafe { elements.walk(record, &leaf.path, &end, &mut write) };
+            unsafe { elements.of(record, &mut write) };
         }
-        elements.flush(&mut write);
+        elements.finish(&mut write);
     }
 
     // SAFETY (of the caller): as for Writer::append.

@@ -3,7 +3,14 @@
 //! The kernel maps the data pages twice in a row, so that every record is one piece of memory. A reader looks at a
 //! *window*, from its own position to the producers', walks its records with [`scan`], and stores its position once.
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod refusals;
 pub(crate) mod scan;
+#[cfg(test)]
+mod tests;
+pub(crate) mod user;
 
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
@@ -51,12 +58,17 @@ impl Ring {
         let refused = "cannot map the ring buffer's pages";
         let consumer = Mapping::of_map(map, 0, page, true).map_err(Error::kernel(refused))?;
         let producer = Mapping::of_map(map, page as u64, page + 2 * size, false).map_err(Error::kernel(refused))?;
+        Ok(Self::over(consumer, producer))
+    }
+
+    fn over(consumer: Mapping, producer: Mapping) -> Self {
+        let page = rustix::param::page_size();
         let start = Cell::new(0);
         let ring = Self {
+            size: ((producer.len() - page) / 2) as u64,
+            page: page as u64,
             consumer,
             producer,
-            size: size as u64,
-            page: page as u64,
             position: start.clone(),
             acknowledged: start,
             end: Cell::new(u64::MAX),
@@ -65,7 +77,7 @@ impl Ring {
         let start = ring.consumer_position().load(Ordering::Acquire);
         ring.position.set(start);
         ring.acknowledged.set(start);
-        Ok(ring)
+        ring
     }
 
     pub(crate) fn size(&self) -> usize {

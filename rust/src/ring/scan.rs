@@ -8,18 +8,12 @@ use crate::record::block::{Block, CAPACITY};
 const BUSY: u32 = 1 << 31; // BPF_RINGBUF_BUSY_BIT
 const DISCARD: u32 = 1 << 30; // BPF_RINGBUF_DISCARD_BIT
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Cursor {
     // Where the next record starts.
     pub(crate) at: usize,
     // How far back from `at` the last record that was passed starts.
     pub(crate) last: usize,
-}
-
-impl Cursor {
-    pub(crate) fn new() -> Self {
-        Self { at: 0, last: 0 }
-    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::source::{Drained, Input, corrupt};
-use super::tables::Of;
+use super::tables::{Of, Tables};
 use super::transport::{Cursor, Stop};
 use crate::error::{Error, Result};
 use crate::perf::scan::{LEAD, TIME};
@@ -179,11 +179,11 @@ impl Merge {
     }
 
     // A block of the events whose turn it is, from the `at`th.
-    pub(super) fn block<'a>(&'a self, inputs: &'a [Input], at: usize, end: usize, limit: usize) -> (Block<'a>, Of) {
+    pub(super) fn block<'a>(&'a self, inputs: &'a [Input], at: usize, end: usize, tables: &Tables) -> (Block<'a>, Of) {
         let mut block = Block::new();
         let mut each = [0; CAPACITY];
         let events = &self.waiting[at..end];
-        for (event, table) in events.iter().take(limit.min(CAPACITY)).zip(&mut each) {
+        for (event, table) in events.iter().take(tables.room().min(CAPACITY)).zip(&mut each) {
             let input = usize::from(event.input);
             let found = inputs[input].transport.record(event.position, event.length);
             let record = found.unwrap_or_else(|| self.progress[input].copy(event.position, event.length));
@@ -191,7 +191,7 @@ impl Merge {
                 break; // another kind of buffer
             }
             block.push(record);
-            *table = event.table;
+            *table = if tables.are_whole() { inputs[input].source as u8 } else { event.table };
         }
         (block, Of::Each(each))
     }
@@ -218,7 +218,9 @@ impl Merge {
             while let Some(&(start, true)) = progress.records.front() {
                 progress.records.pop_front();
                 progress.first += 1;
-                progress.wrapped.pop_front_if(|&mut (position, _)| position == start);
+                if progress.wrapped.front().is_some_and(|&(position, _)| position == start) {
+                    progress.wrapped.pop_front();
+                }
             }
             input.transport.acknowledge(progress.held(input.transport.position()));
         }

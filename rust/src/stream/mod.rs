@@ -3,6 +3,7 @@
 //! A [`Stream`] is looked at by the pump thread ([`pump`]), or by its reader when it is not a background stream. Each
 //! look drains the buffers into columns; the reader takes batches from the queue, or what has been gathered so far.
 
+mod combine;
 mod merge;
 mod per_cpu;
 pub(crate) mod pump;
@@ -10,8 +11,11 @@ mod queue;
 pub(crate) mod replay;
 mod sequence;
 mod source;
+mod state;
 mod tables;
 mod transport;
+mod whole;
+pub(crate) mod writer;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,15 +25,18 @@ use std::time::{Duration, Instant};
 
 use arrow_schema::SchemaRef;
 
+pub(crate) use self::combine::{add_plans, check_names};
+use self::combine::{check_count, check_times, taken};
 pub(crate) use self::per_cpu::{PerCpu, Way};
 use self::pump::Pump;
 use self::queue::Queue;
 pub(crate) use self::queue::{Batch, Overflow};
 pub(crate) use self::sequence::Place;
 pub(crate) use self::source::Input;
-use self::source::{Drained, Source};
+use self::source::Source;
+use self::state::{After, Phase, State};
 pub(crate) use self::tables::{Route, Tag};
-pub(crate) use self::transport::Transport;
+pub(crate) use self::transport::{Form, Transport};
 use crate::error::{Error, Result};
 use crate::record::plan::Plan;
 use crate::sys::poll::{EventFd, Woken, wait};
@@ -40,14 +47,8 @@ use crate::sys::process;
 const GATHER: Duration = Duration::from_millis(1);
 // However small the ring and however short the latency that was asked for.
 const LEAST_GATHER: Duration = Duration::from_micros(50);
-// A ring without a new event for so long is left to epoll; before, its producers are spared the wake-up.
-const LINGER: Duration = Duration::from_millis(10);
 // The longest time without a look: programs may ask the kernel not to wake us.
 const IDLE: Duration = Duration::from_millis(100);
-// The longest time without a look at buffers that tell of many events only.
-const UNTOLD: Duration = Duration::from_millis(10);
-// A record that its producer does not finish is waited for no longer than this when a stream ends.
-const UNFINISHED: Duration = Duration::from_secs(1);
 // What a stream keeps for a slow reader; then the ring fills, and what finds no room is counted.
 const QUEUE_BYTES: usize = 64 << 20;
 
@@ -58,6 +59,8 @@ pub(crate) struct Policy {
     pub(crate) overflow: Overflow,
     // Gives events in the order of their times, each so long after it happened.
     pub(crate) look_back: Option<Duration>,
+    // Gives columns; or else whole records, to be decoded later.
+    pub(crate) decode: bool,
 }
 
 pub(crate) struct Stream {
@@ -86,48 +89,6 @@ pub(crate) struct Statistics {
     pub(crate) lateness: u64,
     // Events that are missing in sequences, or that the kernel counted as lost.
     pub(crate) lost: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    // Looked at every GATHER; the last record stays unacknowledged, so the kernel sends no wake-up.
-    Hot,
-    // Everything is acknowledged and epoll waits for the next record.
-    Idle,
-    // stop() was called: what is in the ring is still read.
-    Ending { since: Instant },
-    Ended,
-    Closed,
-}
-
-struct State {
-    // Gone when the stream is closed, whoever still holds it.
-    source: Option<Source>,
-    phase: Phase,
-    failure: Option<Error>,
-    queue: Queue,
-    // The reader sleeps until there are so many rows.
-    waiting: Option<usize>,
-    // When the ring is to be looked at next, when it was last, when it was last read to its end, and when it last had
-    // something.
-    due: Instant,
-    looked: Instant,
-    emptied: Instant,
-    active: Instant,
-    gather: Duration,
-    // The open batch has no room, and neither has the queue.
-    full: bool,
-    // No event of the open batch happened before this.
-    oldest: Instant,
-    statistics: Statistics,
-}
-
-// What the pump has to do after a look.
-#[derive(PartialEq, Eq)]
-pub(crate) enum After {
-    Nothing,
-    // Let epoll wait for the ring.
-    Arm,
 }
 
 pub(crate) enum Next {
@@ -175,6 +136,7 @@ impl Stream {
         policy: Policy,
     ) -> Result<Arc<Self>> {
         Self::check_unread(&maps)?;
+        check_names(&plans)?;
         check_times(&inputs, &plans, &policy)?;
         Self::begin(inputs, per_cpu, maps, plans, policy, Queue::new(0, Overflow::Block), Statistics::default())
     }
@@ -190,49 +152,6 @@ impl Stream {
         Ok(())
     }
 
-    // One stream of several: they are over, and what they had gathered comes first.
-    pub(crate) fn combine(parts: &[Arc<Self>], policy: Policy) -> Result<Arc<Self>> {
-        for part in parts {
-            let state = part.lock()?;
-            state.check_whole()?;
-            check_times(state.source.as_ref().map_or(&[][..], Source::inputs), &part.plans, &policy)?;
-        }
-        let mut inputs = Vec::new();
-        let mut per_cpu = Vec::new();
-        let mut maps = Vec::new();
-        let mut plans: Vec<Arc<Plan>> = Vec::new();
-        let mut gathered = Queue::new(0, Overflow::Block);
-        let mut statistics = Statistics::default();
-        for part in parts {
-            let (source, queue, counted) = part.take_apart()?;
-            let mut released = source.release()?;
-            // Records of one layout go to one table.
-            let renumbered: Vec<usize> = released
-                .plans
-                .drain(..)
-                .map(|plan| {
-                    plans.iter().position(|known| known.is_like(&plan)).unwrap_or_else(|| {
-                        plans.push(plan);
-                        plans.len() - 1
-                    })
-                })
-                .collect();
-            for batch in queue.batches.into_iter().chain(released.queue.batches) {
-                gathered.batches.push_back(Batch { table: renumbered[batch.table], ..batch });
-            }
-            released.inputs.iter_mut().for_each(|input| input.route.renumber(&renumbered));
-            released.per_cpu.iter_mut().for_each(|group| group.way.route.renumber(&renumbered));
-            inputs.extend(released.inputs);
-            per_cpu.extend(released.per_cpu);
-            statistics.received += released.drained.events;
-            statistics.bytes += released.drained.bytes;
-            statistics.cuts += released.cuts;
-            maps.extend(&part.maps);
-            statistics.add(&counted);
-        }
-        Self::begin(inputs, per_cpu, maps, plans, policy, gathered, statistics)
-    }
-
     fn begin(
         inputs: Vec<Input>,
         per_cpu: Vec<PerCpu>,
@@ -243,8 +162,9 @@ impl Stream {
         statistics: Statistics,
     ) -> Result<Arc<Self>> {
         static ID: AtomicU64 = AtomicU64::new(1);
+        check_count(inputs.iter().map(|input| input.source).max().unwrap_or(0))?;
         let wakes: Vec<Arc<OwnedFd>> = inputs.iter().flat_map(|input| input.transport.wakes()).collect();
-        let source = Source::new(inputs, per_cpu, plans.clone(), policy.max_rows, policy.look_back);
+        let source = Source::new(inputs, per_cpu, plans.clone(), &policy)?;
         let limit = if policy.background { (QUEUE_BYTES / source.slab_size()).max(2) } else { 0 };
         let now = Instant::now();
         let state = State {
@@ -282,8 +202,31 @@ impl Stream {
         self.id
     }
 
+    // Of each table.
     pub(crate) fn schemas(&self) -> Vec<SchemaRef> {
+        if !self.policy.decode {
+            return vec![whole::schema()];
+        }
         self.plans.iter().map(|plan| Arc::clone(&plan.schema)).collect()
+    }
+
+    // The names of the tables.
+    pub(crate) fn names(&self) -> Vec<String> {
+        if self.policy.decode {
+            self.plans.iter().map(|plan| plan.name().into()).collect()
+        } else {
+            vec!["Record".into()]
+        }
+    }
+
+    // The kind of buffer of each source.
+    pub(crate) fn sources(&self) -> Result<Vec<Form>> {
+        let state = self.lock()?;
+        let source = state.source.as_ref().ok_or_else(taken)?;
+        let mut forms: Vec<_> = source.inputs().iter().map(|input| (input.source, input.transport.form())).collect();
+        forms.sort_unstable_by_key(|&(source, _)| source);
+        forms.dedup();
+        Ok(forms.into_iter().map(|(_, form)| form).collect())
     }
 
     // Becomes readable when there is something for a reader that was told to come back.
@@ -511,22 +454,6 @@ impl Stream {
         self.forget(&wakes)
     }
 
-    // Gives away what the stream reads from, and what it has read.
-    fn take_apart(self: &Arc<Self>) -> Result<(Source, Queue, Statistics)> {
-        let mut state = self.lock()?;
-        state.check_whole()?;
-        let wakes = state.wakes();
-        let source = state.source.take().ok_or_else(taken)?;
-        state.phase = Phase::Closed;
-        let queue = std::mem::replace(&mut state.queue, Queue::new(0, Overflow::Block));
-        let mut statistics = state.statistics;
-        statistics.dropped += queue.dropped;
-        self.notify.signal();
-        drop(state);
-        self.forget(&wakes)?;
-        Ok((source, Queue { dropped: 0, ..queue }, statistics))
-    }
-
     fn forget(self: &Arc<Self>, wakes: &[Arc<OwnedFd>]) -> Result<()> {
         {
             let mut readers = readers();
@@ -538,151 +465,5 @@ impl Stream {
             pump::current()?.remove(self, wakes);
         }
         Ok(())
-    }
-}
-
-impl Statistics {
-    fn add(&mut self, other: &Self) {
-        self.received += other.received;
-        self.delivered += other.delivered;
-        self.bytes += other.bytes;
-        self.batches += other.batches;
-        self.wakeups += other.wakeups;
-        self.cuts += other.cuts;
-        self.dropped += other.dropped;
-    }
-}
-
-fn taken() -> Error {
-    Error::Stream("this stream was stopped or closed, or is a part of another one already".into())
-}
-
-fn check_times(inputs: &[Input], plans: &[Arc<Plan>], policy: &Policy) -> Result<()> {
-    if policy.look_back.is_some() && !inputs.iter().all(|input| input.tells_times(plans)) {
-        return Err(Error::Layout(
-            "ordered=True goes by the records' own times; give each a field such as `ts: fb.boottime`".into(),
-        ));
-    }
-    Ok(())
-}
-
-impl State {
-    fn check_whole(&self) -> Result<()> {
-        if matches!(self.phase, Phase::Hot | Phase::Idle) && self.failure.is_none() { Ok(()) } else { Err(taken()) }
-    }
-
-    fn look(&mut self, policy: &Policy, now: Instant) -> Result<After> {
-        let Some(source) = &mut self.source else {
-            return Ok(After::Nothing);
-        };
-        if matches!(self.phase, Phase::Ended | Phase::Closed) {
-            return Ok(After::Nothing);
-        }
-        let gathered = source.tables().gathered();
-        let cuts = source.tables().cuts();
-        let mut drained = Drained::default();
-        let outcome = source.drain(&mut self.queue, &mut drained);
-        let Drained { events, bytes, full, busy, pressure } = drained;
-        self.statistics.received += events;
-        self.statistics.bytes += bytes;
-        self.statistics.wakeups += 1;
-        self.statistics.cuts += source.tables().cuts() - cuts;
-        outcome?;
-        if gathered == 0 || !self.queue.batches.is_empty() {
-            self.oldest = self.emptied;
-        }
-        self.looked = now;
-        self.full = full;
-        if !full {
-            self.emptied = now;
-        }
-        if full {
-            // A reader that decodes on its own thread goes on at once; the pump waits for room.
-            self.due = if policy.background { now + GATHER } else { now };
-            return Ok(After::Nothing);
-        }
-        if let Phase::Ending { since } = self.phase {
-            self.due = now + self.gather;
-            if events == 0 && (!busy || now > since + UNFINISHED) {
-                let _ = source.acknowledge();
-                self.phase = Phase::Ended;
-            } else if events > 0 && !busy {
-                self.due = now;
-            }
-            return Ok(After::Nothing);
-        }
-        if bytes > 0 {
-            self.active = now;
-        }
-        self.gather = Source::pace(self.gather, policy.gather(), pressure);
-        // A record that is being written is waited for by the clock: epoll would answer at once, again and again.
-        if busy || now < self.active + LINGER || !source.acknowledge() {
-            self.phase = Phase::Hot;
-            let wait = if busy { (now - self.active).min(IDLE) / 4 } else { self.gather };
-            self.due = now + wait.max(self.gather);
-            return Ok(After::Nothing);
-        }
-        self.phase = Phase::Idle;
-        // Where a single event wakes nobody, it is looked for.
-        self.due = now + if source.wakes_at_once() { IDLE } else { UNTOLD };
-        Ok(After::Arm)
-    }
-
-    // Rows of the open batch.
-    fn gathered(&self) -> usize {
-        self.source.as_ref().map_or(0, |source| source.tables().gathered())
-    }
-
-    // What becomes readable when there is an event.
-    fn wakes(&self) -> Vec<Arc<OwnedFd>> {
-        let inputs = self.source.as_ref().map_or(&[][..], Source::inputs);
-        inputs.iter().flat_map(|input| input.transport.wakes()).collect()
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Ended | Phase::Closed)
-    }
-
-    // Some when a reader who wants `least` rows need not wait any longer.
-    fn ready(&self, policy: &Policy, least: usize, now: Instant) -> Option<()> {
-        let gathered = self.gathered();
-        let late = gathered > 0 && least <= 1 && now >= self.oldest + policy.max_latency;
-        let enough = gathered >= least.min(policy.max_rows).max(1);
-        let over = self.full || self.is_over() || self.failure.is_some();
-        let batch = self.source.as_ref().is_some_and(|source| source.tables().is_full());
-        (!self.queue.batches.is_empty() || late || enough && least > 1 || batch || over).then_some(())
-    }
-
-    fn take_ready(
-        &mut self,
-        policy: &Policy,
-        wanted: &Wanted<'_>,
-        now: Instant,
-        expired: bool,
-    ) -> Result<Option<Batch>> {
-        if self.ready(policy, wanted.least, now).is_none() && !expired {
-            return Ok(None);
-        }
-        let batch = match (self.queue.batches.pop_front(), &mut self.source) {
-            (Some(batch), _) => Some(batch),
-            (None, Some(source)) => {
-                self.full = false;
-                let fullest = source.tables().fullest();
-                source.tables_mut().cut(fullest)?
-            }
-            (None, None) => None,
-        };
-        let Some(mut batch) = batch else {
-            return self.failure.take().map_or(Ok(None), Err);
-        };
-        let Batch { table, rows } = &batch;
-        if rows.num_rows() > wanted.most {
-            let rest = rows.slice(wanted.most, rows.num_rows() - wanted.most);
-            self.queue.batches.push_front(Batch { table: *table, rows: rest });
-            batch.rows = batch.rows.slice(0, wanted.most);
-        }
-        self.statistics.delivered += batch.rows.num_rows() as u64;
-        self.statistics.batches += 1;
-        Ok(Some(batch))
     }
 }

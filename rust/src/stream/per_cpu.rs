@@ -30,6 +30,8 @@ pub(crate) struct Way {
     pub(crate) sequence: Option<Place>,
     // Whether the kernel's count of losses is asked for: nobody else counts them.
     pub(crate) counts: bool,
+    // The number of this way among those of its stream.
+    pub(crate) source: usize,
 }
 
 impl PerCpu {

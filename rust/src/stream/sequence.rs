@@ -26,7 +26,7 @@ struct Sequence {
 
 // Records come in the order in which they were reserved, which several CPUs make a little different from the order of
 // their numbers. So far behind, a number is waited for.
-const LATE: u64 = 1 << 16;
+const LATE: u64 = 1 << 12;
 
 impl Sequences {
     pub(super) fn new(place: Place) -> Self {

@@ -4,13 +4,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::LEAST_GATHER;
 use super::merge::{Merge, Time};
 use super::per_cpu::{PerCpu, Way};
 use super::queue::{Queue, Room};
 use super::sequence::Sequences;
 use super::tables::{Of, Route, Tables, number};
 use super::transport::{Cursor, Stop, Transport};
+use super::{LEAST_GATHER, Policy};
 use crate::error::{Error, Result};
 use crate::record::block::{Block, CAPACITY};
 use crate::record::plan::Plan;
@@ -19,6 +19,8 @@ use crate::sys::clock::{self, History, Offsets};
 pub(crate) struct Input {
     pub(crate) transport: Transport,
     pub(crate) route: Route,
+    // Which of the stream's ways it is: recorded records are told apart by it.
+    pub(crate) source: usize,
     pub(super) sequence: Option<Sequences>,
     // Whether the kernel's count of losses is asked for, and what its records told so far.
     counts: bool,
@@ -62,8 +64,14 @@ pub(super) struct Drained {
     pub(super) full: bool,
     // The next record is still being written.
     pub(super) busy: bool,
-    // The largest part of a buffer that had been filled.
-    pub(super) pressure: f64,
+    // The largest part of a buffer that had been filled, in percent.
+    pub(super) pressure: u64,
+}
+
+impl Drained {
+    fn press(&mut self, bytes: u64, size: usize) {
+        self.pressure = self.pressure.max(100 * bytes / size as u64);
+    }
 }
 
 // Clocks are looked at no more often than this.
@@ -85,15 +93,20 @@ impl Source {
         mut inputs: Vec<Input>,
         per_cpu: Vec<PerCpu>,
         plans: Vec<Arc<Plan>>,
-        max_rows: usize,
-        look_back: Option<Duration>,
-    ) -> Self {
-        inputs.iter_mut().for_each(|input| input.tell_times(&plans));
+        policy: &Policy,
+    ) -> Result<Self> {
+        for input in &mut inputs {
+            input.tell_times(&plans);
+        }
         let longest = inputs.iter().map(|input| input.transport.size()).max().unwrap_or(0);
-        let tables = Tables::new(plans.clone(), max_rows, longest);
-        let merge = look_back.map(|look_back| Merge::new(look_back, inputs.len()));
+        let tables = if policy.decode {
+            Tables::new(plans.clone(), policy.max_rows, longest)
+        } else {
+            Tables::whole(policy.max_rows, longest)?
+        };
+        let merge = policy.look_back.map(|look_back| Merge::new(look_back, inputs.len()));
         let (clocks, looked) = (clock::look(false), Instant::now());
-        Self { inputs, per_cpu, renewed: looked, plans, tables, merge, clocks, looked, first: 0, ending: false }
+        Ok(Self { inputs, per_cpu, renewed: looked, plans, tables, merge, clocks, looked, first: 0, ending: false })
     }
 
     pub(super) fn inputs(&self) -> &[Input] {
@@ -170,8 +183,7 @@ impl Source {
             let bytes = drained.bytes;
             let input = &mut inputs[index];
             let outcome = input.drain(tables, clocks, queue, drained);
-            let part = (drained.bytes - bytes) as f64 / input.transport.size() as f64;
-            drained.pressure = drained.pressure.max(part);
+            drained.press(drained.bytes - bytes, input.transport.size());
             outcome?;
             if drained.full {
                 *first = (index + 1) % count;
@@ -190,9 +202,9 @@ impl Source {
         let mut outcome = Ok(());
         for (index, input) in inputs.iter_mut().enumerate() {
             let bytes = drained.bytes;
-            outcome = outcome.and(merge.collect(index, input, &offsets, drained));
-            let part = (drained.bytes - bytes) as f64 / input.transport.size() as f64;
-            drained.pressure = drained.pressure.max(part);
+            let collected = merge.collect(index, input, &offsets, drained);
+            outcome = outcome.and(collected);
+            drained.press(drained.bytes - bytes, input.transport.size());
         }
         if *ending || outcome.is_err() || merge.is_pressed(inputs) {
             horizon = i64::MAX;
@@ -214,7 +226,7 @@ impl Source {
                     end - at
                 }
                 Room::Made => {
-                    let (mut block, of) = merge.block(inputs, at, end, tables.room());
+                    let (mut block, of) = merge.block(inputs, at, end, tables);
                     let all = block.len();
                     let appended = tables.append(&mut block, &of, all, &offsets)?;
                     full = appended.full;
@@ -234,7 +246,7 @@ impl Source {
         self.end(true);
         let (mut drained, cuts) = (Drained::default(), self.tables.cuts());
         self.drain(&mut queue, &mut drained)?;
-        for table in 0..self.plans.len() {
+        for table in 0..self.tables.len() {
             queue.batches.extend(self.tables.cut(table)?);
         }
         self.end(false);
@@ -244,10 +256,10 @@ impl Source {
     }
 
     // How long to let events gather: less when they take more than a quarter of a buffer meanwhile.
-    pub(super) fn pace(gather: Duration, most: Duration, pressure: f64) -> Duration {
-        if pressure > 0.25 {
+    pub(super) fn pace(gather: Duration, most: Duration, pressure: u64) -> Duration {
+        if pressure > 25 {
             (gather / 2).max(LEAST_GATHER)
-        } else if pressure < 0.25 / 4.0 {
+        } else if pressure < 6 {
             (gather * 2).min(most)
         } else {
             gather
@@ -316,14 +328,15 @@ impl Sequences {
 
 impl Input {
     pub(crate) fn new(transport: Transport, way: Way) -> Self {
-        let Way { route, sequence, counts } = way;
-        Self { transport, route, sequence: sequence.map(Sequences::new), counts, lost: 0, times: Vec::new() }
+        let Way { route, sequence, counts, source } = way;
+        Self { transport, route, source, sequence: sequence.map(Sequences::new), counts, lost: 0, times: Vec::new() }
     }
 
+    // The column that a reader sees in order, and where there is none what the kernel stamps.
     fn tell_times(&mut self, plans: &[Arc<Plan>]) {
         let stamps = self.transport.stamps().then_some(Time::OF_SAMPLE);
         let time = |plan: &Arc<Plan>| plan.time().map(|(offset, clock)| Time { offset, clock });
-        self.times = plans.iter().map(|plan| stamps.or_else(|| time(plan))).collect();
+        self.times = plans.iter().map(|plan| time(plan).or(stamps)).collect();
     }
 
     fn lost(&self, over: bool) -> u64 {
@@ -343,7 +356,7 @@ impl Input {
 
     // Reads one window: what was there when it began.
     fn drain(&mut self, tables: &mut Tables, clocks: &History, queue: &mut Queue, drained: &mut Drained) -> Result<()> {
-        let Self { transport, route, sequence, times, lost, .. } = self;
+        let Self { transport, route, source, sequence, times, lost, .. } = self;
         let window = transport.window();
         let mut cursor = Cursor::default();
         let mut block = Block::new();
@@ -370,6 +383,7 @@ impl Input {
             } else {
                 let of = route.of(&block, &mut count)?;
                 let offsets = offsets(times, &block, &of, &mut count, clocks);
+                let of = if tables.are_whole() { Of::One(*source) } else { of };
                 let appended = tables.append(&mut block, &of, count, &offsets)?;
                 (count, full) = (appended.count, appended.full);
                 if count < found {

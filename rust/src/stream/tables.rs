@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::queue::Batch;
+use super::whole::{self, Whole};
 use crate::error::{Error, Result};
 use crate::record::block::{Block, CAPACITY};
 use crate::record::columns::Columns;
@@ -10,8 +11,10 @@ use crate::record::plan::Plan;
 use crate::sys::clock::Offsets;
 
 pub(crate) struct Tables {
-    tables: Vec<Columns>,
+    columns: Vec<Columns>,
     max_rows: usize,
+    // The records are kept whole, in one table, whatever their type.
+    whole: Option<Whole>,
 }
 
 // Which table a record belongs to.
@@ -54,10 +57,18 @@ impl Of {
 
 impl Route {
     // The same with other numbers for the tables.
-    pub(super) fn renumber(&mut self, tables: &[usize]) {
+    pub(crate) fn renumber(&mut self, tables: &[usize]) {
         match self {
             Self::Table(table) => *table = tables[*table],
             Self::Tagged(tag) => tag.tables.iter_mut().for_each(|(_, table)| *table = tables[*table]),
+        }
+    }
+
+    // Whether there are enough tables for it.
+    pub(crate) fn fits(&self, tables: usize) -> bool {
+        match self {
+            Self::Table(table) => *table < tables,
+            Self::Tagged(tag) => tag.tables.iter().all(|&(_, table)| table < tables),
         }
     }
 
@@ -100,7 +111,7 @@ impl Tag {
 
 // A native unsigned number of 1, 2, 4 or 8 bytes.
 pub(super) fn number(payload: &[u8], offset: usize, width: usize) -> Option<u64> {
-    let bytes = payload.get(offset..offset + width)?;
+    let bytes = payload.get(offset..offset.checked_add(width)?)?;
     Some(match *bytes {
         [byte] => u64::from(byte),
         [a, b] => u64::from(u16::from_ne_bytes([a, b])),
@@ -112,31 +123,45 @@ pub(super) fn number(payload: &[u8], offset: usize, width: usize) -> Option<u64>
 impl Tables {
     // `record` is how long a record may be.
     pub(crate) fn new(plans: Vec<Arc<Plan>>, max_rows: usize, record: usize) -> Self {
-        let tables = plans.into_iter().map(|plan| Columns::new(plan, max_rows, record)).collect();
-        Self { tables, max_rows }
+        let columns = plans.into_iter().map(|plan| Columns::new(plan, max_rows, record)).collect();
+        Self { columns, max_rows, whole: None }
+    }
+
+    // One table, of whole records.
+    pub(super) fn whole(max_rows: usize, record: usize) -> Result<Self> {
+        let columns = vec![Columns::new(Arc::new(whole::plan()?), max_rows, record)];
+        Ok(Self { columns, max_rows, whole: Some(Whole::default()) })
+    }
+
+    pub(super) fn are_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.columns.len()
     }
 
     // What the stream's batches may take of memory, each.
     pub(super) fn slab_size(&self) -> usize {
-        self.tables.iter().map(Columns::slab_size).sum()
+        self.columns.iter().map(Columns::slab_size).sum()
     }
 
     // Rows of the open batches.
     pub(super) fn gathered(&self) -> usize {
-        self.tables.iter().map(Columns::len).sum()
+        self.columns.iter().map(Columns::len).sum()
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.tables.iter().any(|columns| columns.len() >= self.max_rows)
+        self.columns.iter().any(|columns| columns.len() >= self.max_rows)
     }
 
     pub(crate) fn cuts(&self) -> u64 {
-        self.tables.iter().map(Columns::cuts).sum()
+        self.columns.iter().map(Columns::cuts).sum()
     }
 
     // Records of any type that there is room for.
     pub(super) fn room(&self) -> usize {
-        self.tables.iter().map(|columns| self.room_of(columns)).min().unwrap_or(0)
+        self.columns.iter().map(|columns| self.room_of(columns)).min().unwrap_or(0)
     }
 
     fn room_of(&self, columns: &Columns) -> usize {
@@ -145,20 +170,23 @@ impl Tables {
 
     // The table that has no room.
     pub(super) fn full(&self) -> Option<usize> {
-        self.tables.iter().position(|columns| self.room_of(columns) == 0)
+        self.columns.iter().position(|columns| self.room_of(columns) == 0)
     }
 
     // The table that has most to give.
     pub(super) fn fullest(&self) -> usize {
-        (0..self.tables.len()).max_by_key(|&table| self.tables[table].len()).unwrap_or(0)
+        (0..self.columns.len()).max_by_key(|&table| self.columns[table].len()).unwrap_or(0)
     }
 
     // The open batch of a table, None when it has no rows.
     pub(crate) fn cut(&mut self, table: usize) -> Result<Option<Batch>> {
-        Ok(self.tables[table].cut()?.map(|rows| Batch { table, rows }))
+        let Some(rows) = self.columns[table].cut()? else { return Ok(None) };
+        let rows = if let Some(whole) = &mut self.whole { whole.cut(&rows)? } else { rows };
+        Ok(Some(Batch { table, rows }))
     }
 
-    // Writes the first `limit` records of a block, or those of them that there is room for.
+    // Writes the first `limit` records of a block, or those of them that there is room for. Of records that are kept
+    // whole, `of` tells the source.
     pub(super) fn append(
         &mut self,
         block: &mut Block<'_>,
@@ -169,18 +197,26 @@ impl Tables {
         if limit < block.len() {
             block.truncate(limit);
         }
+        if let Some(whole) = &mut self.whole {
+            let columns = &mut self.columns[0];
+            // The records of a batch have one set of offsets.
+            let count =
+                if columns.len() > 0 && whole.clocks != Some(*clocks) { 0 } else { columns.append(block, clocks)? };
+            whole.take(of, count, clocks);
+            return Ok(Appended { count, full: (count < block.len()).then_some(0) });
+        }
         let each = match of {
             Of::One(table) => {
-                let count = self.tables[*table].append(block, clocks)?;
+                let count = self.columns[*table].append(block, clocks)?;
                 let full = (count < block.len()).then_some(*table);
                 return Ok(Appended { count, full });
             }
             Of::Each(each) => each,
         };
         let mut appended = Appended { count: block.len(), full: None };
-        for table in 0..self.tables.len() {
+        for table in 0..self.columns.len() {
             let rows: Vec<usize> = (0..appended.count).filter(|&i| usize::from(each[i]) == table).collect();
-            let fits = match self.tables[table].fitting(&part(block, &rows)) {
+            let fits = match self.columns[table].fitting(&part(block, &rows)) {
                 Ok(fits) => fits,
                 // Those in front of the bad one are good.
                 Err(_) if rows[0] > 0 => {
@@ -193,7 +229,7 @@ impl Tables {
                 appended = Appended { count: rows[fits], full: Some(table) };
             }
         }
-        for (table, columns) in self.tables.iter_mut().enumerate() {
+        for (table, columns) in self.columns.iter_mut().enumerate() {
             let rows: Vec<usize> = (0..appended.count).filter(|&i| usize::from(each[i]) == table).collect();
             columns.append(&part(block, &rows), clocks)?;
         }

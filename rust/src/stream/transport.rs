@@ -18,6 +18,13 @@ pub(crate) enum Transport {
     Snapshots { buffers: Vec<Buffer>, words: Vec<u64>, at: Cell<usize>, left: Cell<Looks> },
 }
 
+// The kind of buffer that records are in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Ring,
+    Perf,
+}
+
 // How many more looks at overwritten buffers there may be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Looks {
@@ -61,6 +68,13 @@ impl Transport {
 
     pub(super) fn snapshots(buffers: Vec<Buffer>) -> Self {
         Self::Snapshots { buffers, words: Vec::new(), at: Cell::new(0), left: Cell::new(Looks::Any) }
+    }
+
+    pub(super) fn form(&self) -> Form {
+        match self {
+            Self::Ring { .. } => Form::Ring,
+            Self::Perf(_) | Self::Snapshots { .. } => Form::Perf,
+        }
     }
 
     // What becomes readable when there are events.

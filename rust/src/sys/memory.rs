@@ -30,6 +30,23 @@ impl Mapping {
         Ok(mapping)
     }
 
+    // A page and `size` bytes that follow it twice, as the kernel maps a ring: what is written to one of the two is read
+    // from the other.
+    #[cfg(test)]
+    pub(crate) fn of_fake_ring(size: usize) -> io::Result<Self> {
+        let page = rustix::param::page_size();
+        let file = rustix::fs::memfd_create("ring", rustix::fs::MemfdFlags::CLOEXEC)?;
+        rustix::fs::ftruncate(&file, (page + size) as u64)?;
+        let all = Self::anonymous(page + 2 * size)?;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        for (at, offset, len) in [(0, 0, page + size), (page + size, page, size)] {
+            let place = all.base().wrapping_add(at).cast();
+            // SAFETY: within the mapping just made, which nobody has seen yet.
+            unsafe { mmap(place, len, protection, MapFlags::SHARED | MapFlags::FIXED, &file, offset as u64) }?;
+        }
+        Ok(all)
+    }
+
     // Zeroed memory in huge pages where the kernel has them: first touches cost more than decoding does.
     pub(crate) fn anonymous(len: usize) -> io::Result<Self> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;

@@ -76,6 +76,11 @@ impl Epoll {
         )?)
     }
 
+    // Once for each time that the descriptor becomes writable, also where it was so before.
+    pub(crate) fn add_room(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(epoll::add(&self.0, fd, epoll::EventData::new_u64(0), epoll::EventFlags::OUT | epoll::EventFlags::ET)?)
+    }
+
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>) {
         let _ = epoll::delete(&self.0, fd);
     }

@@ -60,6 +60,13 @@ def test_encoding(name):
     assert assemble(block).link(lambda _: 10) == bytes.fromhex(expected)
 
 
+def test_bitfields_share_their_bytes():
+    layout = fb.Struct.of("Flags", {"low": fb.bits(fb.u16, 3), "high": fb.bits(fb.u16, 5), "port": fb.port})
+    values = {"low": 5, "high": 9, "port": 80}
+    number = int.from_bytes(layout(**values).pack(), "little")
+    assert bytes(assemble(memory.init(fp - 8, layout, values))) == bytes(assemble(mov(r0, number), stxw(fp, -8, r0)))
+
+
 def test_what_is_not_aligned_to_8_is_stored_by_4():
     # 8 bytes at fp - 84, which the kernel refuses, is what the widest store at once would be
     assert bytes(assemble(memory.zero(fp - 84, 12))) == bytes.fromhex(

@@ -137,6 +137,10 @@ REFUSED = {
     # records
     "no field of it": (lambda: memory.init(fp - 24, Pair, {"frist": 1}), 'no field "frist"; did you mean "first"'),
     "a value that does not fit": (lambda: memory.init(fp - 24, Pair, {"first": 1 << 32}), "first: 4294967296 does not"),
+    "bits in a register": (
+        lambda: memory.init(fp - 8, fb.Struct.of("Flags", {"low": fb.bits(fb.u8, 3)}), {"low": r6}),
+        r"low is fb.bits\(fb.u8, 3\), which a register cannot hold",
+    ),
     "text in a register": (lambda: memory.init(fp - 24, Pair, {"name": r6}), "which a register cannot hold"),
     # words
     "a clock": (lambda: time.now(clock="monotonous"), 'there are "monotonic", .*; did you mean "monotonic"'),

@@ -1,5 +1,6 @@
 """What of the command line needs no kernel: options, refusals, help, replaying, what a terminal may show."""
 
+import io
 import json
 import re
 import subprocess
@@ -9,11 +10,15 @@ from pathlib import Path
 import click
 import polars as pl
 import pytest
+from rich.console import Console
 
 import fastbpf
 from fastbpf.capture import replay
+from fastbpf.cli import views
 from fastbpf.cli.options import Duration, field_names
-from fastbpf.cli.screen import TableView, _cell, fit
+from fastbpf.cli.screen import TableView, _cell, _Rate, _status, fit
+from fastbpf.sinks import SinkError
+from fastbpf.stream import Stats
 
 CAPTURE = Path(__file__).parents[2] / "data/openat.fbpf"
 
@@ -132,6 +137,19 @@ def test_rows_are_counted_in_words():
     assert "fastbpf: 2 rows, " in run("replay", CAPTURE, "-n", "2").stderr
 
 
+def test_what_is_unusual_is_told():
+    stats = Stats(*([0] * 12))
+
+    def told(stats):
+        written = io.StringIO()
+        Console(width=200, file=written).print(_status(stats, _Rate(), 2.0))
+        return written.getvalue().split("  ")[2:]
+
+    assert told(stats) == ["0 lost", "2.0 s\n"]
+    assert told(stats._replace(lost=3, late=1)) == ["3 lost", "1 late", "2.0 s\n"]
+    assert told(stats._replace(dropped=1200, late=7)) == ["0 lost", "1,200 dropped", "7 late", "2.0 s\n"]
+
+
 def test_a_full_stdout():
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "fastbpf", "replay", str(CAPTURE), "-n", "3"]
@@ -197,7 +215,7 @@ def test_a_damaged_capture_gives_what_can_be_read(tmp_path):
     path.write_bytes(CAPTURE.read_bytes()[:-100])
     done = run("replay", path, "-o", tmp_path / "a.parquet")
     assert done.returncode == 1
-    assert re.search(r"damaged at frame \d+, byte \d+", done.stderr)
+    assert re.search(r"breaks at frame \d+, byte \d+", done.stderr)
     assert "Traceback" not in done.stderr
     rows = pl.read_parquet(tmp_path / "a.parquet")
     assert 0 < len(rows) <= replay(CAPTURE).read().num_rows
@@ -262,3 +280,52 @@ def test_columns_that_find_no_room_are_counted(monkeypatch, capsys):
 def test_columns_fit(room):
     widths = fit([15, 5, 40, 90, 3], [15, 5, 12, 12, 3], room)
     assert sum(widths) + 2 * (len(widths) - 1) <= room
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """A capture with several types of record, and the rows of each."""
+    from tests.unit.capture.test_capture import mixture
+
+    whole, expected = mixture()
+    path = tmp_path / "mixed.fbpf"
+    path.write_bytes(whole)
+    return path, expected
+
+
+def test_each_line_of_several_types_tells_its_own(mixed):
+    path, expected = mixed
+    done = run("replay", path)
+    assert done.returncode == 0
+    found = {name: [] for name in expected}
+    for line in done.stdout.splitlines():
+        row = json.loads(line)
+        assert next(iter(row)) == "record"
+        found[row.pop("record")].append(row)
+    assert found["Open"] == expected["Open"]
+    assert found["Exit"] == expected["Exit"]
+    assert [row["text"] for row in found["Text"]] == [row["text"] for row in expected["Text"]]
+    assert "fastbpf: 32 rows, " in done.stderr
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_each_type_has_a_file(mixed, suffix, tmp_path):
+    path, expected = mixed
+    (tmp_path / f"all.Exit{suffix}").write_bytes(b"mine")
+    refused = run("replay", path, "-o", tmp_path / f"all{suffix}")
+    assert refused.returncode == 2
+    assert f"all.Exit{suffix} exists already" in refused.stderr
+    assert sorted(one.name for one in tmp_path.iterdir()) == [f"all.Exit{suffix}", "mixed.fbpf"]
+    done = run("replay", path, "-o", tmp_path / f"all{suffix}", "--force")
+    assert done.returncode == 0
+    read = pl.read_parquet if suffix == ".parquet" else pl.read_csv
+    for name in ("Open", "Exit"):
+        assert read(tmp_path / f"all.{name}{suffix}").to_dicts() == expected[name]
+        assert f"all.{name}{suffix}" in done.stderr
+    assert read(tmp_path / f"all.Text{suffix}")["text"].to_list() == [row["text"] for row in expected["Text"]]
+
+
+def test_a_name_in_a_capture_leads_nowhere_else():
+    assert views.file_names("a/b.csv", ["../x", "y.z"]) == ["a/b.___x.csv", "a/b.y_z.csv"]
+    with pytest.raises(SinkError, match="one file"):
+        views.file_names("a/b.csv", ["x.y", "x_y"])

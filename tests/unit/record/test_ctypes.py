@@ -5,9 +5,9 @@ import ctypes
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.record.decoding import rows
 
 import fastbpf as fb
-from tests.unit.record.decoding import rows
 
 UNSIGNED = [ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64]
 SIGNED = [ctypes.c_int8, ctypes.c_int16, ctypes.c_int32, ctypes.c_int64]

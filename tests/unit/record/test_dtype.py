@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.record.decoding import rows
 
 import fastbpf as fb
-from tests.unit.record.decoding import rows
 
 PLAIN = [f"{order}{kind}" for order in "<>" for kind in ("u2", "u4", "u8", "i2", "i4", "i8", "f4", "f8")] + [
     "u1",
@@ -60,7 +60,9 @@ def test_values_are_numpys(data):
 def test_text():
     dtype = np.dtype([("name", "S7"), ("lines", "S4", 2), ("pid", "u4")], align=True)
     layout = fb.Struct.from_dtype(dtype)
-    theirs = np.array([(b"bash", [b"ab", b"cd"], 7)], dtype)
+    # Zeros between the fields too.
+    theirs = np.zeros(1, dtype)
+    theirs[0] = (b"bash", [b"ab", b"cd"], 7)
     assert layout.unpack(theirs.tobytes()) == layout(name="bash", lines=b"ab\0\0cd\0\0", pid=7)
     assert layout.unpack(theirs.tobytes()).pack() == theirs.tobytes()
 

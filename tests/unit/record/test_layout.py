@@ -5,13 +5,13 @@ import math
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.record.compiling import compiled
+from tests.unit.record.decoding import rows
+from tests.unit.record.definitions import definitions
 
 import fastbpf as fb
 from fastbpf.record.bits import Bits
 from fastbpf.record.nested import Nested, NestedArray
-from tests.unit.record.compiling import compiled
-from tests.unit.record.decoding import rows
-from tests.unit.record.definitions import definitions
 
 
 def same_layout(ours, theirs):

@@ -3,8 +3,9 @@
 import functools
 import struct
 
+from tests.unit.record.decoding import RingDecoder
+
 import fastbpf as fb
-from fastbpf import _native
 from fastbpf.stream import Stats
 
 STATS = Stats(7, 7, 0, 1, None, 0, 2, 400, 1, 3)
@@ -49,6 +50,15 @@ def record(i):
 
 @functools.cache
 def batch(rows, first=0):
-    decoder = _native.Decoder(Event.columns(), Event.size, max(rows, 1))
+    decoder = RingDecoder(Event.columns(), Event.size, max(rows, 1))
     decoded = decoder.decode(b"".join(map(record, range(first, first + rows))), (0, 1_700_000_000 * 10**9, 0))
     return [*decoded, decoder.finish()][0]
+
+
+def nested(first, rows):
+    """An array of structs with an enum and a union, beside a struct."""
+    element = "struct 8{kind@0=enum u16{A=0,B=1};n@2=u16;what@4=union 4(kind){0=port:port;1=name:char[4]}}"
+    columns = [("list", 0, f"{element}[2]"), ("pair", 8, element), ("took", 0, "duration")]
+    decoder = RingDecoder(columns, 16, rows)
+    records = (struct.pack("=IIHHHHHHI", 16, 0, n % 2, n, n, 7, n % 1000, n, n) for n in range(first, first + rows))
+    return [*decoder.decode(b"".join(records), (0, 0, 0)), decoder.finish()][0]

@@ -6,7 +6,7 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.sinks.records import STATS, batch
+from tests.unit.sinks.records import STATS, batch, nested
 
 from fastbpf import sinks
 from fastbpf.sinks import Output, SinkError
@@ -55,6 +55,25 @@ def test_binary_forms_hold_what_was_written(suffix, sizes, tmp_path):
     assert names(tmp_path) == [path.name]
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows"])
+def test_nested_columns_with_dictionaries_of_their_own(suffix, tmp_path):
+    # Each batch of an enum with other numbers has another dictionary, deep in its columns.
+    path = tmp_path / f"events{suffix}"
+    batches = [nested(first, 40) for first in range(0, 4000, 40)]
+    with sinks.open_sink(path, batches[0], METADATA) as sink:
+        for one in batches:
+            sink.write(one)
+        sink.close(STATS)
+    table, _ = read(path)
+    table.validate(full=True)
+    assert table.to_pylist() == [row for one in batches for row in pa.record_batch(one).to_pylist()]
+    if suffix == ".parquet":
+        group = pq.read_metadata(path).row_group(0)
+        columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+        assert "DELTA_BINARY_PACKED" in columns["list.list.element.n"].encodings
+        assert columns["list.list.element.kind"].has_dictionary_page
+
+
 def test_small_batches_make_large_groups(tmp_path):
     write(tmp_path / "a.parquet", [batch(3000, first=i % 3) for i in range(100)])
     metadata = pq.read_metadata(tmp_path / "a.parquet")
@@ -98,9 +117,9 @@ def test_csv(tmp_path):
         header, *lines = csv.reader(file)
     assert header == ["ts", "pid", "ok", "comm", "big", "small", "mac", "stack", "name"]
     assert len(lines) == 7
-    assert lines[2][-2:] == ["[2, -2]", 'quo"te, and\nline']
+    assert lines[2][-2:] == ["[2,-2]", 'quo"te, and\nline']
     assert lines[4][:5] == ["2023-11-14T22:13:20.000001004Z", "4", "false", "proc-4", str(2**63 + 4)]
-    assert lines[4][5:] == ["-4", "0400010203ff", "[4, -4]", ""]
+    assert lines[4][5:] == ["-4", "0400010203ff", "[4,-4]", ""]
 
 
 def test_csv_without_rows_has_its_header(tmp_path):

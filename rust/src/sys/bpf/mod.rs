@@ -43,6 +43,8 @@ pub(crate) struct MapDefinition<'a> {
     pub(crate) name: &'a str,
     // What the kernel is told of what the map holds, where it has to know.
     pub(crate) types: Option<MapTypes<'a>>,
+    // A map of maps: one like those that it is to hold.
+    pub(crate) inner: Option<BorrowedFd<'a>>,
 }
 
 // Types that were given by `btf_load`, and the numbers there of those of key and value.
@@ -66,6 +68,9 @@ pub(crate) fn map_create(map: &MapDefinition<'_>) -> io::Result<OwnedFd> {
         a.btf_fd = fd(types.btf);
         a.btf_key_type_id = types.key;
         a.btf_value_type_id = types.value;
+    }
+    if let Some(inner) = map.inner {
+        a.inner_map_fd = fd(inner);
     }
     call_fd(Call::Bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr))
 }

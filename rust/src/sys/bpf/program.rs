@@ -24,6 +24,8 @@ pub(crate) struct Definition<'a> {
     pub(crate) fds: &'a [RawFd],
     // Types of the program, and where its functions begin: struct bpf_func_info, two words each.
     pub(crate) functions: Option<(BorrowedFd<'a>, &'a [[u32; 2]])>,
+    // Where lines of source begin: struct bpf_line_info, four words each. Only with `functions`, in the same types.
+    pub(crate) lines: &'a [[u32; 4]],
     pub(crate) target: Target,
 }
 
@@ -114,6 +116,11 @@ fn once(program: &Definition<'_>, log_level: u32, log: &mut [u8]) -> (io::Result
         a.func_info_rec_size = 8;
         a.func_info = functions.as_ptr() as u64;
         a.func_info_cnt = u32::try_from(functions.len()).unwrap_or(u32::MAX);
+        if !program.lines.is_empty() {
+            a.line_info_rec_size = 16;
+            a.line_info = program.lines.as_ptr() as u64;
+            a.line_info_cnt = u32::try_from(program.lines.len()).unwrap_or(u32::MAX);
+        }
     }
     if log_level != 0 {
         a.log_level = log_level;
@@ -234,6 +241,7 @@ mod tests {
         name: "",
         fds: &[],
         functions: None,
+        lines: &[],
         target: Target { attach_type: 8, btf_id: 0 },
     };
 

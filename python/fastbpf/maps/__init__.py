@@ -1,0 +1,8 @@
+"""Maps: what programs keep, and what carries their events."""
+
+from fastbpf.maps.cpus import possible_cpus
+from fastbpf.maps.given import check_given, read_only
+from fastbpf.maps.map import Map
+from fastbpf.maps.spec import MapSpec
+
+__all__ = ["Map", "MapSpec", "check_given", "possible_cpus", "read_only"]

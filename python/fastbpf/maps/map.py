@@ -1,0 +1,151 @@
+"""Maps in the kernel."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from fastbpf.errors import KernelError, LayoutError
+from fastbpf.maps.cpus import possible_cpus
+from fastbpf.maps.types import ALIKE, OF_OBJECTS, PER_CPU, RINGS, Layout
+from fastbpf.record import FieldType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+    from fastbpf import _native
+    from fastbpf.maps.spec import MapSpec
+
+__all__ = ["Map"]
+
+
+class Map(MutableMapping[Any, Any]):
+    """A map in the kernel that this process owns; it goes when this is closed and no program uses it.
+
+    Elements are read and written as a dictionary's; per-CPU values are lists, one for each possible CPU. Into a
+    prog_array go programs, `map[3] = program`, and what is read is the number (`Program.id`) of the program there; it
+    is emptied when the map is closed. Into a perf_event_array go descriptors of perf events; into maps of maps go
+    maps, and what is read is `Map.id`. Stack traces are lists of addresses, which only programs
+    write.
+
+    Source: bpf(2), BPF_MAP_LOOKUP_ELEM and its siblings.
+    """
+
+    __bpf_map__ = True
+
+    def __init__(self, spec: MapSpec, native: _native.Map) -> None:
+        self.spec = spec
+        self._native = native
+
+    def __repr__(self) -> str:
+        return f"<fastbpf.Map {self.spec.name or '(no name)'}: {self.spec.type}>"
+
+    # A map is an object of the kernel, not a value.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    @property
+    def id(self) -> int:
+        """The kernel's number for this map, as bpftool shows it."""
+        return self._native.id()
+
+    def fileno(self) -> int:
+        """The file descriptor, which stays this object's."""
+        return self._native.fileno()
+
+    def close(self) -> None:
+        """Lets go of the map; a second time does nothing."""
+        self._native.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            data = self._native.lookup(self._key(key))
+        except KernelError as error:
+            if error.errno == 524:  # ENOTSUPP, which is the kernel's own
+                raise KernelError(524, f"the kernel does not tell what is in {self!r}") from None
+            raise
+        if data is None:
+            raise KeyError(key)
+        _, value = self._layouts()
+        if self.spec.type == "stack_trace":
+            return [address for (address,) in struct.iter_unpack("=Q", data) if address]
+        if self.spec.type not in PER_CPU:
+            return value.unpack(data)
+        stride = value.size + -value.size % 8
+        return [value.unpack(data[at : at + value.size]) for at in range(0, len(data), stride)]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _, layout = self._layouts()
+        if self.spec.type in PER_CPU:
+            stride = layout.size + -layout.size % 8
+            values = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else None
+            if values is None or len(values) != possible_cpus():
+                raise LayoutError(f"{value!r}: give a list of {possible_cpus()} values, one for each possible CPU")
+            data = b"".join(_pack(layout, one).ljust(stride, b"\0") for one in values)
+        elif self.spec.type in OF_OBJECTS:
+            data = _pack(layout, self._descriptor(value))
+        elif self.spec.type == "stack_trace":
+            raise LayoutError(f"{self!r} is written by the kernel, where a program calls get_stackid; del makes room")
+        else:
+            data = _pack(layout, value)
+        try:
+            self._native.update(self._key(key), data, 0)
+        except KernelError as error:
+            if error.errno == errno.E2BIG:
+                text = f"{self!r} is full or has no index {key!r}: it has room for {self.spec.max_entries} entries"
+                raise KernelError(errno.E2BIG, text) from None
+            if error.errno == errno.EINVAL and (why := ALIKE.get(self.spec.type)):
+                text = f"{self!r} does not take {value!r}: {why}"
+                raise KernelError(errno.EINVAL, text) from None
+            raise
+
+    def __delitem__(self, key: Any) -> None:
+        if not self._native.delete(self._key(key)):
+            raise KeyError(key)
+
+    def __iter__(self) -> Iterator[Any]:
+        layout, _ = self._layouts()
+        # A hash that changes meanwhile may send the walk back to its start; it ends after as many keys as there can be.
+        key = self._native.next_key(None)
+        for _ in range(self.spec.max_entries or possible_cpus()):
+            if key is None:
+                return
+            # Where there is no program or map, there is a key all the same.
+            if self.spec.type not in ALIKE or self._native.lookup(key) is not None:
+                yield layout.unpack(key)
+            key = self._native.next_key(key)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _layouts(self) -> tuple[Layout, Layout]:
+        if self.spec.key is None or self.spec.value is None:
+            raise LayoutError(f"{self!r} has no elements, but records: use {RINGS[self.spec.type]}(map, Struct)")
+        return self.spec.key, self.spec.value
+
+    def _descriptor(self, value: Any) -> int:
+        if self.spec.type == "perf_event_array" and isinstance(value, int):
+            return value
+        if not hasattr(value, "fileno"):
+            raise LayoutError(f"{value!r}: a value of {self!r} is {OF_OBJECTS[self.spec.type]}")
+        return int(value.fileno())
+
+    def _key(self, key: Any) -> bytes:
+        return _pack(self._layouts()[0], key)
+
+
+def _pack(layout: Layout, value: Any) -> bytes:
+    if isinstance(layout, FieldType):
+        return layout.pack(value)
+    if not isinstance(value, layout):
+        raise LayoutError(f"{value!r} is not a {layout.__name__}")
+    return value.pack()

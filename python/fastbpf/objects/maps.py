@@ -1,0 +1,109 @@
+"""The maps of an object: its own, and those that hold its global variables."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from fastbpf.errors import KernelError, LayoutError
+from fastbpf.maps import Map, MapSpec, possible_cpus
+from fastbpf.maps.types import NAMES, NUMBERED, OF_OBJECTS, RDONLY_PROG, TYPES, Layout
+from fastbpf.objects.layouts import layout
+from fastbpf.privileges import remedied, with_memlock
+from fastbpf.record import u32, u64
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastbpf import _native
+    from fastbpf.record.btf import Types
+
+__all__ = ["ObjectMap", "created", "spec"]
+
+_NAMES: Final = NAMES.split()
+_PAGE: Final = 4096
+
+
+@dataclass(frozen=True)
+class ObjectMap(MapSpec):
+    """A map of an object of a type that `MapSpec` does not have, or one that holds global variables.
+
+    `type` is the kernel's name, or its number where it is newer than fastbpf; `content` what variables are at first.
+    """
+
+    content: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Takes what the object says: the kernel is the judge of it."""
+
+    def create(self) -> Map:
+        """Makes the map in the kernel, with the variables that it holds.
+
+        Raises:
+            KernelError: with the errno and what to do.
+        """
+        from fastbpf import _native
+
+        return _made(self, self.name, _native.Map, None)
+
+
+def spec(types: Types, name: str, numbers: list[int], key: Any, value: Any, content: bytes) -> MapSpec:
+    """A map as the native module tells it."""
+    number, key_size, value_size, max_entries, flags = numbers
+    kind = _NAMES[number] if number < len(_NAMES) else str(number)
+    key_type, value_type = _key(types, kind, key, key_size), _value(types, kind, value, value_size)
+    told = (kind, key_type, value_type, max_entries, name[:15], flags)
+    if not content and kind in TYPES:
+        with suppress(LayoutError):
+            return MapSpec(*told)
+    return ObjectMap(*told, content=content)
+
+
+def _key(types: Types, kind: str, told: Any, size: int) -> Layout | None:
+    numbered = ("array" in kind or kind in NUMBERED) and size == u32.size
+    return u32 if numbered else layout(types, told, size)
+
+
+# Of what the kernel itself puts there or makes of it, C says the size and no type.
+def _value(types: Types, kind: str, told: Any, size: int) -> Layout | None:
+    if kind in OF_OBJECTS and size == u32.size:
+        return u32
+    if kind == "stack_trace" and size % u64.size == 0:
+        return u64[size // u64.size]
+    return layout(types, told, size)
+
+
+def created(load: _native.Load, name: str, one: MapSpec, content: bytes | None) -> Map:
+    """Makes a map of an object that is being loaded, with other content if some is given."""
+    return _made(one, name, lambda *definition: load.create_map(name, *definition), content)
+
+
+def _made(one: MapSpec, name: str, make: Callable[..., _native.Map], content: bytes | None) -> Map:
+    number = _NAMES.index(one.type) if one.type in _NAMES else int(one.type)
+    key, value = (0 if kind is None else kind.size for kind in (one.key, one.value))
+    definition = (number, key, value, _entries(one), one.flags, one.name, possible_cpus())
+    try:
+        made = Map(one, with_memlock(lambda: make(*definition)))
+    except KernelError as error:
+        told = KernelError(error.errno or 0, f"map {name!r} ({one.type}): {error}")
+        raise remedied(told) from None
+    first = content if content is not None else getattr(one, "content", b"")
+    try:
+        if any(first):
+            made._native.update(bytes(u32.size), first, 0)
+        if first and one.flags & RDONLY_PROG:
+            made._native.freeze()
+    except KernelError as error:
+        made.close()
+        raise remedied(error) from None
+    return made
+
+
+# As libbpf has it: a perf buffer for each CPU, and a ring of whole pages, a power of two.
+def _entries(one: MapSpec) -> int:
+    if one.type == "perf_event_array" and not one.max_entries:
+        return possible_cpus()
+    if one.type in {"ringbuf", "user_ringbuf"}:
+        return max(_PAGE, 1 << (one.max_entries - 1).bit_length())
+    return one.max_entries

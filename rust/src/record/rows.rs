@@ -1,0 +1,326 @@
+//! From Arrow columns to the bytes of records: the other way round.
+//!
+//! Each column is checked and packed by itself, as wide as its field is; numbers of the processor's order stay where they
+//! are. Records are made of the columns where they are to stand, with zeros between the fields.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_buffer::Buffer;
+use arrow_cast::display::array_value_to_string;
+use arrow_cast::{CastOptions, can_cast_types, cast_with_options};
+use arrow_schema::{DataType, Field as Column, TimeUnit};
+
+use super::kind::{Address, Field, Kind, Number, Scalar};
+use super::plan::parsed;
+use crate::error::{Error, Result};
+
+// Records that are written before the next column's turn, so that they stay in the nearest cache.
+const TOGETHER: usize = 64;
+
+// A record whose every field can be written from a column.
+pub(crate) struct Layout {
+    fields: Vec<Field>,
+    pub(crate) size: usize,
+}
+
+// The rows of a batch, checked.
+pub(crate) struct Rows {
+    pub(crate) len: usize,
+    pub(crate) size: usize,
+    columns: Vec<Packed>,
+}
+
+// A field's values in the record's form, one after another.
+struct Packed {
+    offset: usize,
+    width: usize,
+    bytes: Buffer,
+}
+
+// Why a column is refused.
+enum Refusal {
+    // The columns that would do.
+    Type(String),
+    Value { row: usize, why: String },
+}
+
+impl Layout {
+    pub(crate) fn new(fields: Vec<(String, isize, String)>, size: usize) -> Result<Self> {
+        let fields = parsed(fields, size)?;
+        for Field { name, offset, kind } in &fields {
+            if *offset < 0 || !can_be_written(kind) {
+                return Err(Error::Layout(format!(
+                    "field {name:?} cannot be written from a column; integers, floats, bools, addresses, char[N], raw[N] \
+                     and arrays of numbers can"
+                )));
+            }
+        }
+        Ok(Self { fields, size })
+    }
+
+    // `before`: rows of the same table that stand in front of these, for the messages.
+    pub(crate) fn rows(&self, batch: &RecordBatch, before: usize) -> Result<Rows> {
+        let mut columns = Vec::with_capacity(self.fields.len());
+        for Field { name, offset, kind } in &self.fields {
+            let Some(column) = batch.column_by_name(name) else {
+                let schema = batch.schema();
+                let there: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                return Err(Error::Layout(format!("there is no column {name:?}, only {}", there.join(", "))));
+            };
+            let bytes = packed(kind, column).map_err(|refusal| match refusal {
+                Refusal::Type(wanted) => {
+                    Error::Layout(format!("column {name:?} is of the type {}; give {wanted}", column.data_type()))
+                }
+                Refusal::Value { row, why } => Error::Layout(format!("column {name:?}, row {}: {why}", before + row)),
+            })?;
+            columns.push(Packed { offset: offset.unsigned_abs(), width: kind.size(), bytes });
+        }
+        Ok(Rows { len: batch.num_rows(), size: self.size, columns })
+    }
+}
+
+impl Rows {
+    // Writes `count` records from row `from` on, each `stride` bytes behind the one before.
+    //
+    // SAFETY (of the caller): there are so many rows; the records lie in memory that is writable, and nobody else's.
+    pub(crate) unsafe fn write(&self, from: usize, count: usize, to: *mut u8, stride: usize) {
+        for start in (0..count).step_by(TOGETHER) {
+            let count = TOGETHER.min(count - start);
+            // SAFETY: promised by the caller; start is below the count.
+            let to = unsafe { to.add(start * stride) };
+            for record in 0..count {
+                // SAFETY: promised by the caller.
+                unsafe { to.add(record * stride).write_bytes(0, self.size) };
+            }
+            for Packed { offset, width, bytes } in &self.columns {
+                let values = &bytes[(from + start) * width..(from + start + count) * width];
+                // SAFETY: fields lie within the record (parsed); `values` are so many.
+                unsafe {
+                    let to = to.add(*offset);
+                    match width {
+                        1 => scatter::<1>(values, to, stride),
+                        2 => scatter::<2>(values, to, stride),
+                        4 => scatter::<4>(values, to, stride),
+                        8 => scatter::<8>(values, to, stride),
+                        width => {
+                            for (record, value) in values.chunks_exact(*width).enumerate() {
+                                to.add(record * stride).copy_from_nonoverlapping(value.as_ptr(), *width);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+// SAFETY (of the caller): every `stride` bytes from `to` on there is room for a value, for as many as there are.
+unsafe fn scatter<const WIDTH: usize>(values: &[u8], to: *mut u8, stride: usize) {
+    for (record, value) in values.as_chunks::<WIDTH>().0.iter().enumerate() {
+        // SAFETY: promised by the caller; an array of bytes has no alignment.
+        unsafe { to.add(record * stride).cast::<[u8; WIDTH]>().write(*value) };
+    }
+}
+
+fn can_be_written(kind: &Kind) -> bool {
+    match kind {
+        Kind::Number(_)
+        | Kind::Numbers(..)
+        | Kind::Enum(..)
+        | Kind::Port
+        | Kind::Time(_)
+        | Kind::Duration
+        | Kind::Bool
+        | Kind::Chars(_)
+        | Kind::Bytes(_)
+        | Kind::Address(_)
+        | Kind::RawAddress(_) => true,
+        // Bits share bytes with others, and the rest has more than one value or any length.
+        _ => false,
+    }
+}
+
+fn packed(kind: &Kind, column: &ArrayRef) -> std::result::Result<Buffer, Refusal> {
+    // What it means is the dictionary's value.
+    let plain = match column.data_type() {
+        DataType::Dictionary(_, value) => cast(column, value, value)?,
+        _ => Arc::clone(column),
+    };
+    if let Some(row) = null(&plain) {
+        return Err(Refusal::Value { row, why: "null, and a record has a value for each field".into() });
+    }
+    match kind {
+        Kind::Number(number) | Kind::Enum(number, _) => numbers(*number, &plain),
+        Kind::Port => numbers(Number::U16_BE, &plain),
+        Kind::Time(_) => numbers(Number { scalar: Scalar::U64, big: false }, &plain),
+        Kind::Duration => {
+            let nanoseconds = match plain.data_type() {
+                DataType::Duration(_) => {
+                    let long = converted(&plain, &DataType::Duration(TimeUnit::Nanosecond))?;
+                    converted(&long, &DataType::Int64)?
+                }
+                _ => plain,
+            };
+            numbers(Number { scalar: Scalar::U64, big: false }, &nanoseconds)
+        }
+        Kind::Numbers(number, count) => lists(*number, *count, &plain),
+        Kind::Bool => {
+            let bools = plain.as_boolean_opt().ok_or_else(|| Refusal::Type("bools".into()))?;
+            Ok(bools.values().iter().map(u8::from).collect::<Vec<_>>().into())
+        }
+        Kind::Chars(width) | Kind::Bytes(width) => {
+            pack_each(&plain, *width, |value| (value.len() <= *width).then(|| value.to_vec()))
+        }
+        Kind::RawAddress(address) => {
+            pack_each(&plain, address.size(), |value| (value.len() == address.size()).then(|| value.to_vec()))
+        }
+        Kind::Address(address) => pack_each(&plain, address.size(), |value| read(*address, value)),
+        _ => Err(Refusal::Type("no column: this type of field cannot be written".into())),
+    }
+}
+
+fn numbers(number: Number, column: &ArrayRef) -> std::result::Result<Buffer, Refusal> {
+    let given = column.data_type();
+    if !(given.is_integer() || given.is_floating() && !number.is_integer()) {
+        return Err(Refusal::Type(if number.is_integer() { "integers" } else { "floats" }.into()));
+    }
+    let target = match number.scalar {
+        Scalar::U8 => DataType::UInt8,
+        Scalar::I8 => DataType::Int8,
+        Scalar::U16 => DataType::UInt16,
+        Scalar::I16 => DataType::Int16,
+        Scalar::U32 => DataType::UInt32,
+        Scalar::I32 => DataType::Int32,
+        Scalar::U64 => DataType::UInt64,
+        Scalar::I64 => DataType::Int64,
+        Scalar::F32 => DataType::Float32,
+        Scalar::F64 => DataType::Float64,
+    };
+    let values = converted(column, &target)?;
+    if given != &target && !number.is_integer() {
+        exact(column, &values)?;
+    }
+    let width = number.width();
+    let data = values.to_data();
+    let bytes = data.buffers()[0].slice_with_length(data.offset() * width, data.len() * width);
+    if number.big && cfg!(target_endian = "little") {
+        return Ok(bytes.chunks_exact(width).flat_map(|value| value.iter().rev()).copied().collect::<Vec<_>>().into());
+    }
+    Ok(bytes)
+}
+
+// Refuses integers that a float cannot hold, and floats that a smaller one holds as infinity only.
+fn exact(given: &ArrayRef, floats: &ArrayRef) -> std::result::Result<(), Refusal> {
+    let wrong = if given.data_type().is_integer() {
+        let back = cast(floats, given.data_type(), given.data_type())?;
+        (0..given.len()).find(|&row| given.slice(row, 1).as_ref() != back.slice(row, 1).as_ref())
+    } else {
+        let infinite = |floats: &ArrayRef| -> std::result::Result<Vec<bool>, Refusal> {
+            let wide = cast(floats, &DataType::Float64, &DataType::Float64)?;
+            Ok(wide
+                .as_primitive::<arrow_array::types::Float64Type>()
+                .values()
+                .iter()
+                .map(|x| x.is_infinite())
+                .collect())
+        };
+        infinite(given)?.into_iter().zip(infinite(floats)?).position(|(before, after)| before != after)
+    };
+    wrong.map_or(Ok(()), |row| Err(unfit(given, row)))
+}
+
+fn lists(number: Number, count: usize, column: &ArrayRef) -> std::result::Result<Buffer, Refusal> {
+    let wanted = || Refusal::Type(format!("lists of {count} numbers"));
+    let item = match column.data_type() {
+        DataType::FixedSizeList(item, _) => item,
+        DataType::List(item) | DataType::LargeList(item) | DataType::ListView(item) | DataType::LargeListView(item) => {
+            item
+        }
+        _ => return Err(wanted()),
+    };
+    let length = i32::try_from(count).map_err(|_| wanted())?;
+    let target = DataType::FixedSizeList(Column::new_list_field(item.data_type().clone(), true).into(), length);
+    if !can_cast_types(column.data_type(), &target) {
+        return Err(wanted());
+    }
+    let fixed = cast(column, &target, column.data_type())?;
+    if let Some(row) = null(&fixed) {
+        return Err(Refusal::Value { row, why: format!("{} has not {count} elements", shown(column, row)) });
+    }
+    let fixed = fixed.as_fixed_size_list();
+    let elements = fixed.values().slice(fixed.value_offset_at(0), fixed.len() * count);
+    let in_row = |refusal| match refusal {
+        Refusal::Value { row, why } => Refusal::Value { row: row / count, why },
+        Refusal::Type(_) => wanted(),
+    };
+    if let Some(row) = null(&elements) {
+        return Err(Refusal::Value { row: row / count, why: "null among the elements of a list".into() });
+    }
+    numbers(number, &elements).map_err(in_row)
+}
+
+// Texts or byte strings, each in `width` bytes with zeros behind it.
+fn pack_each(
+    column: &ArrayRef,
+    width: usize,
+    pack: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> std::result::Result<Buffer, Refusal> {
+    let values = match column.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => converted(column, &DataType::LargeUtf8)?,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            converted(column, &DataType::LargeBinary)?
+        }
+        _ => return Err(Refusal::Type("text or bytes".into())),
+    };
+    let mut bytes = vec![0; width * column.len()];
+    for (row, place) in bytes.chunks_exact_mut(width).enumerate() {
+        let value = match values.data_type() {
+            DataType::LargeUtf8 => values.as_string::<i64>().value(row).as_bytes(),
+            _ => values.as_binary::<i64>().value(row),
+        };
+        let value = pack(value).ok_or_else(|| unfit(column, row))?;
+        place[..value.len()].copy_from_slice(&value);
+    }
+    Ok(bytes.into())
+}
+
+// An address as text, or as it is.
+fn read(address: Address, value: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(value).ok()?;
+    match address {
+        Address::Ipv4 => Some(text.parse::<Ipv4Addr>().ok()?.octets().to_vec()),
+        Address::Ipv6 => Some(text.parse::<Ipv6Addr>().ok()?.octets().to_vec()),
+        Address::Mac => {
+            let byte = |part: &str| if part.len() == 2 { u8::from_str_radix(part, 16).ok() } else { None };
+            let bytes: Vec<u8> = text.split(':').map(byte).collect::<Option<_>>()?;
+            (bytes.len() == address.size()).then_some(bytes)
+        }
+    }
+}
+
+// The column in another type; what that cannot hold is refused.
+fn converted(column: &ArrayRef, target: &DataType) -> std::result::Result<ArrayRef, Refusal> {
+    let values = cast(column, target, target)?;
+    null(&values).map_or(Ok(values), |row| Err(unfit(column, row)))
+}
+
+// Nulls stand for what the type cannot hold.
+fn cast(column: &ArrayRef, target: &DataType, wanted: &DataType) -> std::result::Result<ArrayRef, Refusal> {
+    cast_with_options(column, target, &CastOptions::default()).map_err(|_| Refusal::Type(wanted.to_string()))
+}
+
+fn null(column: &ArrayRef) -> Option<usize> {
+    let nulls = column.logical_nulls()?;
+    (nulls.null_count() > 0).then(|| nulls.iter().position(|valid| !valid)).flatten()
+}
+
+fn unfit(column: &ArrayRef, row: usize) -> Refusal {
+    Refusal::Value { row, why: format!("{} does not fit into the field", shown(column, row)) }
+}
+
+fn shown(column: &ArrayRef, row: usize) -> String {
+    array_value_to_string(column, row).unwrap_or_else(|_| "the value".into())
+}
