@@ -1,4 +1,4 @@
-"""From full perf buffers to columns; ours have the kernel's time and CPU of each record too, which libbpf's have not."""
+"""From full perf buffers to columns; ours have the kernel's time and CPU of each record too, libbpf's have not."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import fastbpf as fb
 from benches.harness import OURS, Effort, MissingPeerError, Result, build, pinned, take_turns
 from benches.shapes import AT_ONCE, PLAIN, copier, few_bytes
 
-BUFFER = 32 << 20
-# Of ours; libbpf's take 64 bytes.
+# Bytes of a record in our buffer; libbpf's take 64.
 SAMPLE = 80
-RUNS = BUFFER // SAMPLE // AT_ONCE
-RECORDS = RUNS * AT_ONCE
 LIBBPF = "libbpf perf_buffer__consume"
 
 
 def run(effort: Effort) -> Result:
+    size = effort.scaled(32 << 20, 2 << 20)
+    runs = size // SAMPLE // AT_ONCE
+    count = runs * AT_ONCE
     notes = []
     with pinned(0), copier(PLAIN, "perf").load() as program, copier(PLAIN, "perf").load() as other:
         for one in (program, other):
             one.maps["few"][0] = few_bytes(PLAIN)
 
         def fill(program: fb.Program) -> None:
-            for _ in range(RUNS):
+            for _ in range(runs):
                 missing = program.test_run().retval
                 assert missing == 0, f"the buffer was full {missing} records early"
 
         array = program.maps["ring"]
-        with fb.PerfBuffer(array, PLAIN.layout, buffer=BUFFER, background=False, max_latency=0) as stream:
+        with fb.PerfBuffer(array, PLAIN.layout, buffer=size, background=False, max_latency=0) as stream:
 
             def fastbpf() -> float:
                 fill(program)
@@ -37,11 +37,11 @@ def run(effort: Effort) -> Result:
                 start = perf_counter_ns()
                 for batch in stream:
                     rows += batch.num_rows
-                    if rows >= RECORDS:
+                    if rows >= count:
                         break
                 took = perf_counter_ns() - start
-                assert rows == RECORDS, rows
-                return took / RECORDS
+                assert rows == count, rows
+                return took / count
 
             sides = {OURS: fastbpf}
             try:
@@ -51,7 +51,7 @@ def run(effort: Effort) -> Result:
                 library.perf_drain.restype = ctypes.c_long
                 library.perf_drain.argtypes = [ctypes.c_void_p]
                 library.perf_close.argtypes = [ctypes.c_void_p]
-                peer = library.perf_open(other.maps["ring"].fileno(), BUFFER // 4096, RECORDS)
+                peer = library.perf_open(other.maps["ring"].fileno(), size // 4096, count)
                 assert peer, "libbpf cannot open the buffers"
 
                 def libbpf() -> float:
@@ -59,8 +59,8 @@ def run(effort: Effort) -> Result:
                     start = perf_counter_ns()
                     found = library.perf_drain(peer)
                     took = perf_counter_ns() - start
-                    assert found == RECORDS, found
-                    return took / RECORDS
+                    assert found == count, found
+                    return took / count
 
                 sides = {LIBBPF: libbpf, OURS: fastbpf}
             except MissingPeerError as error:
@@ -68,7 +68,7 @@ def run(effort: Effort) -> Result:
             medians = take_turns(sides, effort, rounds=2 * effort.rounds + 1)
             if LIBBPF in sides:
                 library.perf_close(peer)
-    result = Result("drain_perf", f"a full perf buffer of {RECORDS:,} records of 48 bytes", "ns/event", medians)
+    result = Result("drain_perf", f"a full perf buffer of {count:,} records of 48 bytes", "ns/event", medians)
     result.notes = notes
     result.ratio(LIBBPF, 0.9)
     return result

@@ -97,14 +97,18 @@ def take_turns(sides: Mapping[str, Callable[[], float]], effort: Effort, rounds:
 @contextmanager
 def pinned(cpu: int) -> Iterator[None]:
     """This process, with all its threads, on one CPU."""
-    before = {int(thread): os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")}
+    before = {thread: os.sched_getaffinity(thread) for thread in _threads()}
     for thread in before:
         os.sched_setaffinity(thread, {cpu})
     try:
         yield
     finally:
-        for thread in os.listdir("/proc/self/task"):
-            os.sched_setaffinity(int(thread), before.get(int(thread), before[os.getpid()]))
+        for thread in _threads():
+            os.sched_setaffinity(thread, before.get(thread, before[os.getpid()]))
+
+
+def _threads() -> list[int]:
+    return [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
 
 
 class MissingPeerError(Exception):
@@ -124,6 +128,15 @@ def build(source: str, *, shared: bool = False, libraries: tuple[str, ...] = ())
     if done.returncode:
         raise MissingPeerError(f"{source} does not compile, is libbpf-dev installed? {done.stderr.strip()[-300:]}")
     return result
+
+
+def build_rust(folder: str, name: str) -> Path:
+    """Compiles benches/peers/FOLDER with cargo."""
+    command = ["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", BUILD / folder]
+    done = subprocess.run(command, cwd=HERE / "peers" / folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MissingPeerError(f"{name} does not compile: {done.stderr.strip()[-300:]}")
+    return BUILD / folder / "release" / name
 
 
 def find(command: str) -> str:

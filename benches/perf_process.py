@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import ExitStack
 
 import fastbpf as fb
 from benches.calls import BUFFER, PROBE, Calls, Event
@@ -46,16 +47,19 @@ def run(effort: Effort) -> Result:
 
     def fastbpf() -> float:
         rows = 0
-        with Calls(count) as calls, emitter(calls.pid).load() as program:
-            with fb.PerfBuffer(program.maps["ring"], Event, buffer=BUFFER) as stream, program.attach(PROBE):
-                calls.go()
-                while calls.running:
-                    if batch := stream.next_batch(timeout=0.05):
-                        rows += len(batch)
-                while batch := stream.next_batch(timeout=0.05):
+        with ExitStack() as stack:
+            calls = stack.enter_context(Calls(count))
+            program = stack.enter_context(emitter(calls.pid).load())
+            stream = stack.enter_context(fb.PerfBuffer(program.maps["ring"], Event, buffer=BUFFER))
+            stack.enter_context(program.attach(PROBE))
+            calls.go()
+            while calls.running:
+                if batch := stream.next_batch(timeout=0.05):
                     rows += len(batch)
-                assert rows + (stream.stats.lost or 0) == count, (rows, stream.stats)
-                return calls.result().nanoseconds
+            while batch := stream.next_batch(timeout=0.05):
+                rows += len(batch)
+            assert rows + (stream.stats.lost or 0) == count, (rows, stream.stats)
+            return calls.result().nanoseconds
 
     def libbpf() -> float:
         with Calls(count) as calls, emitter(calls.pid).load() as program:

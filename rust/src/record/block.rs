@@ -12,7 +12,12 @@ pub(crate) const CAPACITY: usize = 64;
 // More would be evicted before its last column is written. Each block costs about 80 ns however few records it has
 // (measured), so that half as much takes a quarter longer.
 const BYTES: usize = 4 << 10;
-const LEAST: usize = 16;
+pub(crate) const LEAST: usize = 16;
+
+// How many records a block takes at most, one of which has `stride` bytes.
+pub(crate) fn most(stride: usize) -> usize {
+    (BYTES / stride).clamp(LEAST, CAPACITY)
+}
 
 pub(crate) struct Block<'a> {
     // The one run of a block that has no list.
@@ -74,11 +79,6 @@ impl<'a> Block<'a> {
         self.listed = false;
         self.len = 0;
         self.shortest = u32::MAX;
-    }
-
-    // How many more records of `stride` bytes a block of up to `limit` takes.
-    pub(crate) fn room(&self, limit: usize, stride: usize) -> usize {
-        limit.min((BYTES / stride).clamp(LEAST, CAPACITY)).saturating_sub(self.len)
     }
 
     // Adds records of one length that lie `stride` bytes apart; there has to be room for them.
