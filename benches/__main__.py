@@ -14,7 +14,9 @@ from benches import report
 from benches.harness import BUILD, Effort, say
 
 # In the order of the README's table.
-NAMES = ["drain", "drain_kept", "traced_process", "paced", "consumer", "import", "first_row", "memory", "accounting"]
+NAMES = ["drain", "drain_kept", "drain_small", "drain_large", "drain_strings", "drain_nested", "drain_perf"]
+NAMES += ["parallel", "shards", "perf_process", "frame"]
+NAMES += ["traced_process", "paced", "consumer", "import", "first_row", "memory", "accounting"]
 NAMES += ["assemble", "disassemble", "import_asm", "import_helpers", "helpers_probe", "rate_limit"]
 # Asked for by name only.
 DIAGNOSES = ["breakdown"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 HERE = Path(__file__).parent
 BUILD = HERE / "build"
@@ -92,6 +94,23 @@ def take_turns(sides: Mapping[str, Callable[[], float]], effort: Effort, rounds:
     return {name: median(values) for name, values in measured.items()}
 
 
+@contextmanager
+def pinned(cpu: int) -> Iterator[None]:
+    """This process, with all its threads, on one CPU."""
+    before = {thread: os.sched_getaffinity(thread) for thread in _threads()}
+    for thread in before:
+        os.sched_setaffinity(thread, {cpu})
+    try:
+        yield
+    finally:
+        for thread in _threads():
+            os.sched_setaffinity(thread, before.get(thread, before[os.getpid()]))
+
+
+def _threads() -> list[int]:
+    return [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+
+
 class MissingPeerError(Exception):
     """A peer cannot run here."""
 
@@ -109,6 +128,15 @@ def build(source: str, *, shared: bool = False, libraries: tuple[str, ...] = ())
     if done.returncode:
         raise MissingPeerError(f"{source} does not compile, is libbpf-dev installed? {done.stderr.strip()[-300:]}")
     return result
+
+
+def build_rust(folder: str, name: str) -> Path:
+    """Compiles benches/peers/FOLDER with cargo."""
+    command = ["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", BUILD / folder]
+    done = subprocess.run(command, cwd=HERE / "peers" / folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MissingPeerError(f"{name} does not compile: {done.stderr.strip()[-300:]}")
+    return BUILD / folder / "release" / name
 
 
 def find(command: str) -> str:

@@ -8,7 +8,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 import fastbpf as fb
-from benches.harness import HERE, build, system_python
+from benches.harness import HERE, build, build_rust, system_python
 from fastbpf.asm import *
 
 if TYPE_CHECKING:
@@ -150,15 +150,14 @@ class Libbpf:
         self._library.peer_close(self._peer)
 
 
-class Bcc:
-    """bcc's consumer in a process of Debian's Python, with the callback that its users write to get rows."""
+class Driven:
+    """A consumer in a process of its own, which drains the ring at each line it gets."""
 
-    def __init__(self, ring: FullRing) -> None:
+    def __init__(self, ring: FullRing, command: list[str]) -> None:
         self._ring = ring
         fd = ring.map.fileno()
-        command = [system_python("bcc"), str(HERE / "peers" / "bcc_rows.py"), str(fd)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(fd,), text=True, bufsize=1
+            [*command, str(fd)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(fd,), text=True, bufsize=1
         )
 
     def drain(self) -> float:
@@ -173,6 +172,16 @@ class Bcc:
 
     def close(self) -> None:
         self._process.communicate()
+
+
+def bcc(ring: FullRing) -> Driven:
+    """bcc's consumer in Debian's Python, with the callback that its users write to get rows."""
+    return Driven(ring, [system_python("bcc"), str(HERE / "peers" / "bcc_rows.py")])
+
+
+def aya(ring: FullRing) -> Driven:
+    """aya's consumer, which appends to vectors."""
+    return Driven(ring, [str(build_rust("aya", "aya-rows")), str(RECORDS)])
 
 
 def reader(ring: FullRing, record: type[fb.Struct] = Record) -> fb.RingBuffer:

@@ -3,7 +3,7 @@
 use aya_obj::generated::perf_event_type::{PERF_RECORD_LOST, PERF_RECORD_SAMPLE};
 
 use super::window::{HEADER, Header, Window};
-use crate::record::block::{Block, CAPACITY};
+use crate::record::block::{Block, CAPACITY, most};
 
 const SAMPLE: u32 = PERF_RECORD_SAMPLE as u32;
 const LOST: u32 = PERF_RECORD_LOST as u32;
@@ -41,7 +41,7 @@ pub(crate) enum Stop {
 // Fills `block` with up to `limit` samples, passing all other records.
 pub(crate) fn scan<'a>(window: &'a Window<'_>, cursor: &mut Cursor, block: &mut Block<'a>, limit: usize) -> Stop {
     block.clear(window.address(cursor.at), LEAD);
-    let limit = limit.min(CAPACITY);
+    let mut limit = limit.min(CAPACITY);
     while block.len() < limit {
         let at = cursor.at;
         if at + HEADER > window.len() {
@@ -77,6 +77,7 @@ pub(crate) fn scan<'a>(window: &'a Window<'_>, cursor: &mut Cursor, block: &mut 
             return Stop::Full;
         }
         // Records of one kind follow each other: see ring::scan.
+        limit = limit.min(most(size)).max(block.len() + 1);
         let most = (limit - block.len()).min(piece / size);
         let mut like = 1;
         while like < most

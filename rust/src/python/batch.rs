@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use arrow_array::ffi::to_ffi;
+use arrow_array::ffi::FFI_ArrowArray;
 use arrow_array::{Array, RecordBatch as ArrowBatch, StructArray};
 use arrow_schema::Schema;
 use arrow_schema::ffi::FFI_ArrowSchema;
@@ -65,8 +65,7 @@ impl RecordBatch {
     ) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
         let _ = requested_schema;
         let data = StructArray::from(self.rows.clone()).into_data();
-        let (array, _) = to_ffi(&data).map_err(crate::error::Error::from)?;
-        let array = PyCapsule::new_with_value(py, array, c"arrow_array")?;
+        let array = PyCapsule::new_with_value(py, FFI_ArrowArray::new(&data), c"arrow_array")?;
         Ok((schema_capsule(py, &self.rows.schema())?, array))
     }
 

@@ -13,6 +13,7 @@ use super::parse::LARGEST_RECORD;
 use super::plan::{ALIGN, Form, Leaf, Plan};
 use super::slab::{Pool, Slab};
 use super::variable::{room, tail};
+use super::words::Words;
 use super::writer::{Target, Writer};
 use crate::error::{Error, Result};
 use crate::sys::clock::Offsets;
@@ -20,6 +21,8 @@ use crate::sys::clock::Offsets;
 // What one row of text or list takes on average, for the size of a slab; a slab whose tail is full ends early.
 const AVERAGE_TAIL: usize = 48;
 const HUGE_PAGE: usize = 2 << 20;
+// A slab of flat columns: as large as stays in a cache until its batch has been looked at, if `max_rows` is not less.
+const FLAT: usize = 2 * HUGE_PAGE;
 // A value of __data_loc has at most this many bytes; text may grow to three times as much.
 const LARGEST_TAIL: usize = 3 * 65_535;
 // No machine has memory for more; the kernel refuses it before.
@@ -31,6 +34,9 @@ pub(crate) struct Columns {
     shape: Shape,
     slab: Option<Arc<Slab>>,
     writers: Vec<Writer>,
+    // Columns that are written together, and the places of the others' writers.
+    words: Words,
+    others: Vec<usize>,
     // The rows of the open batch; what lies before `start` has been cut off.
     start: usize,
     end: usize,
@@ -76,13 +82,15 @@ impl Columns {
         if shape.tail == 0 && least > HUGE_PAGE / 2 {
             // Offsets are one more than their rows.
             let slack = ALIGN * plan.leaves.iter().filter(|leaf| leaf.has_offsets()).count();
-            let rows = (least.max(HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE - slack) / row.max(1) / ALIGN * ALIGN;
+            let rows = (least.clamp(HUGE_PAGE, FLAT) / HUGE_PAGE * HUGE_PAGE - slack) / row.max(1) / ALIGN * ALIGN;
             shape.rows = if rows > shape.rows { rows / shape.rows * shape.rows } else { rows.max(ALIGN) };
         }
         let (writers, size) = divide(&plan, &shape);
         shape.size = if size > HUGE_PAGE / 2 { size.next_multiple_of(HUGE_PAGE) } else { size };
         let pool = Pool::new(shape.size);
-        Self { plan, pool, shape, slab: None, writers, start: 0, end: 0, cuts: 0 }
+        let mut words = Words::default();
+        let others = (0..writers.len()).filter(|&at| !words.take(&writers[at].leaf, writers[at].values())).collect();
+        Self { plan, pool, shape, slab: None, writers, words, others, start: 0, end: 0, cuts: 0 }
     }
 
     pub(crate) fn schema(&self) -> arrow_schema::SchemaRef {
@@ -112,25 +120,26 @@ impl Columns {
         if block.len() == 0 {
             return Ok(0);
         }
-        let slab = if let Some(slab) = &self.slab {
-            Arc::clone(slab)
+        let base = if let Some(slab) = &self.slab {
+            slab.base()
         } else {
             let slab = self.pool.take().map_err(Error::kernel("cannot get memory for a batch"))?;
-            self.slab = Some(Arc::clone(&slab));
-            slab
+            self.slab.insert(slab).base()
         };
         let count = self.fitting(block)?;
         let row = self.end;
         debug_assert!(row + count <= self.shape.rows);
         let mut ahead = block.ahead();
-        let share = ahead.lines().div_ceil(self.writers.len());
-        let target = Target { base: slab.base(), row, blank: &self.plan.blank, clocks };
-        for writer in &mut self.writers {
+        let target = Target { base, row, blank: &self.plan.blank, clocks };
+        let share = ahead.lines().div_ceil(self.words.len() + self.others.len());
+        // SAFETY: rows from `end` on belong to no batch; the shape gave each column room for `rows` rows, and fitting() saw
+        // that there is room in its tail. Records hold every field: none is shorter than the plan, and who reads a buffer
+        // has seen that there is what the plan reads in front of its records.
+        unsafe { self.words.append(&target, block, count, &mut ahead, share) };
+        for &at in &self.others {
             ahead.fetch(share);
-            // SAFETY: rows from `end` on belong to no batch; the shape gave each column room for `rows` rows, and
-            // fitting() saw that there is room in its tail. Records hold every field: none is shorter than the plan,
-            // and who reads a buffer has seen that there is what the plan reads in front of its records.
-            self.cuts += unsafe { writer.append(&target, block, count) };
+            // SAFETY: as above.
+            self.cuts += unsafe { self.writers[at].append(&target, block, count) };
         }
         self.end += count;
         Ok(count)
@@ -151,6 +160,9 @@ impl Columns {
                     self.plan.size,
                 )));
             }
+        }
+        if self.shape.tail == 0 {
+            return Ok(count);
         }
         for writer in self.writers.iter().filter(|writer| writer.leaf.has_tail()) {
             let mut left = self.shape.tail - writer.used();

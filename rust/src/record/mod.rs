@@ -20,4 +20,5 @@ pub(crate) mod rows;
 mod schema;
 mod slab;
 mod variable;
+mod words;
 mod writer;

@@ -33,6 +33,14 @@ impl Ahead {
     }
 }
 
+// Asks for the memory behind `bytes` that are written now, as much again: where the next block is written.
+#[inline(always)]
+pub(super) fn behind(written: *const u8, bytes: usize) {
+    for line in (bytes..2 * bytes).step_by(LINE) {
+        prefetch(written.wrapping_add(line));
+    }
+}
+
 #[inline(always)]
 fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]

@@ -13,6 +13,7 @@ use super::kind::{Number, native16, native32, native64};
 use super::names::Names;
 use super::path::Elements;
 use super::plan::{ALIGN, Form, Leaf};
+use super::prefetch::behind;
 use super::slab::Slab;
 use super::variable::{cut, tail, write_text};
 use crate::sys::clock::Offsets;
@@ -54,7 +55,12 @@ pub(super) struct Target<'a> {
 //
 // SAFETY (of the caller): `from` gives addresses that are readable for a T, `to` is writable for `count` of them.
 #[inline(always)]
-unsafe fn gather<T: Copy>(count: usize, from: impl Fn(usize) -> *const u8, to: *mut u8, map: impl Fn(T) -> T) {
+pub(super) unsafe fn gather<T: Copy>(
+    count: usize,
+    from: impl Fn(usize) -> *const u8,
+    to: *mut u8,
+    map: impl Fn(T) -> T,
+) {
     let to = to.cast::<T>();
     for i in 0..count {
         // SAFETY: promised by the caller; columns are aligned for T, records need not be.
@@ -91,7 +97,31 @@ unsafe fn copy_numbers(number: Number, from: *const u8, len: usize, to: *mut u8)
             let width = number.width();
             gather_numbers(number, len / width, |i| from.wrapping_add(i * width), to);
         } else {
-            std::ptr::copy_nonoverlapping(from, to, len);
+            copy(from, len, to);
+        }
+    }
+}
+
+// Copies what is often short: a call would take longer than the copy.
+//
+// SAFETY (of the caller): `from` is readable and `to` writable for `len` bytes.
+#[inline(always)]
+unsafe fn copy(from: *const u8, len: usize, to: *mut u8) {
+    const AT_ONCE: usize = 32;
+    // SAFETY: each part lies within the two.
+    unsafe {
+        let mut at = 0;
+        while at + AT_ONCE <= len {
+            to.add(at).cast::<[u8; AT_ONCE]>().write(from.add(at).cast::<[u8; AT_ONCE]>().read());
+            at += AT_ONCE;
+        }
+        while at + 8 <= len {
+            to.add(at).cast::<[u8; 8]>().write(from.add(at).cast::<[u8; 8]>().read());
+            at += 8;
+        }
+        while at < len {
+            to.add(at).write(from.add(at).read());
+            at += 1;
         }
     }
 }
@@ -130,6 +160,11 @@ impl Writer {
         Self { leaf: leaf.clone(), column }
     }
 
+    // Where the values stand, from the slab's base.
+    pub(super) fn values(&self) -> usize {
+        self.column.values
+    }
+
     // Bytes of the tail that are written.
     pub(super) fn used(&self) -> usize {
         self.column.used
@@ -151,6 +186,10 @@ impl Writer {
         unsafe {
             if leaf.has_tail() {
                 return column.append_tails(leaf, target, block, count);
+            }
+            if !leaf.is_bit() && !leaf.has_offsets() {
+                let width = leaf.repeat * leaf.width();
+                behind(target.base.wrapping_add(column.values + target.row * width), count * width);
             }
             match block.payloads(count) {
                 payloads if !leaf.path.is_empty() => column.append_elements(leaf, target, &payloads, count),
@@ -216,7 +255,7 @@ impl Column {
                 Form::Bytes(width) => {
                     let to = values.add(row * width);
                     for i in 0..count {
-                        std::ptr::copy_nonoverlapping(from(i), to.add(i * width), width);
+                        copy(from(i), width, to.add(i * width));
                     }
                 }
                 Form::Numbers(number, len) => {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{HEADER, Window};
-use crate::record::block::{Block, CAPACITY};
+use crate::record::block::{Block, CAPACITY, most};
 
 const BUSY: u32 = 1 << 31; // BPF_RINGBUF_BUSY_BIT
 const DISCARD: u32 = 1 << 30; // BPF_RINGBUF_DISCARD_BIT
@@ -32,7 +32,7 @@ pub(crate) enum Stop {
 pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Block<'a>, limit: usize) -> Stop {
     // SAFETY: at is at most the window's length.
     block.clear(unsafe { window.base.add(cursor.at) }, HEADER);
-    let limit = limit.min(CAPACITY);
+    let mut limit = limit.min(CAPACITY);
     while block.len() < limit {
         if cursor.at + HEADER > window.len() {
             return Stop::End;
@@ -47,14 +47,16 @@ pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Bloc
         if whole > left {
             return Stop::Corrupt { length, at: cursor.at };
         }
-        cursor.last = whole;
         if word & DISCARD != 0 {
+            cursor.last = whole;
             cursor.at += whole;
             continue;
         }
         // Records of one kind follow each other. Guessing that the next header is like this one, the processor needs not
         // wait for it to know where the one after that is: that wait would be most of the walk.
+        limit = limit.min(most(whole)).max(block.len() + 1);
         let most = (limit - block.len()).min(left / whole);
+        cursor.last = whole;
         let mut like = 1;
         while like < most && header(window, cursor.at + like * whole) == word {
             like += 1;

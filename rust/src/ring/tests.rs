@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::fake::{Kernel, Reserved};
 use super::scan::{Cursor, Stop, scan};
 use super::*;
-use crate::record::block::{Block, CAPACITY};
+use crate::record::block::{Block, CAPACITY, LEAST};
 
 const SIZE: usize = 4096;
 
@@ -101,10 +101,15 @@ proptest! {
                     let mut left = visible.unwrap_or(model.len());
                     for limit in limits {
                         let stop = scan(window, &mut cursor, &mut block, limit);
-                        prop_assert!(block.len() <= limit.min(CAPACITY));
+                        let limit = limit.min(CAPACITY);
+                        prop_assert!(block.len() <= limit);
+                        // A block of long records is full earlier.
+                        let full = stop == Stop::Full;
+                        prop_assert!(!full || block.len() >= limit.min(LEAST));
+                        let limit = if full { block.len() } else { limit };
                         let mut found = block.records();
                         let mut expected = 0;
-                        while left > 0 && expected < limit.min(CAPACITY) && model[0].state != State::Busy {
+                        while left > 0 && expected < limit && model[0].state != State::Busy {
                             let record = model.pop_front().expect("counted");
                             left -= 1;
                             if record.state == State::Done {

@@ -1,0 +1,14 @@
+"""From a full ring to columns: records of 16 bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benches.shapes import SMALL, measure
+
+if TYPE_CHECKING:
+    from benches.harness import Effort, Result
+
+
+def run(effort: Effort) -> Result:
+    return measure("drain_small", SMALL, effort)

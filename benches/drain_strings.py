@@ -1,0 +1,14 @@
+"""From a full ring to columns: texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benches.shapes import STRINGS, measure
+
+if TYPE_CHECKING:
+    from benches.harness import Effort, Result
+
+
+def run(effort: Effort) -> Result:
+    return measure("drain_strings", STRINGS, effort)

@@ -1,0 +1,94 @@
+//! Columns of 8- and 4-byte numbers in the machine's byte order, which most records are made of. Those of one width are
+//! written one after another by one loop: to ask of each for each block what it is would take as long as to write it.
+
+use super::block::{Block, Payloads};
+use super::kind::Clock;
+use super::plan::{Form, Leaf};
+use super::prefetch::{Ahead, behind};
+use super::writer::{Target, gather};
+
+#[derive(Default)]
+pub(super) struct Words {
+    eights: Vec<Word>,
+    fours: Vec<Word>,
+}
+
+#[derive(Clone, Copy)]
+struct Word {
+    // From the record's start, and of the column's values from the slab's base.
+    offset: isize,
+    values: usize,
+    // What makes UTC of it.
+    clock: Option<Clock>,
+}
+
+impl Words {
+    // Takes over the column of a leaf whose values stand there in the slab, if it is one of these.
+    pub(super) fn take(&mut self, leaf: &Leaf, values: usize) -> bool {
+        let (words, clock) = match leaf.form {
+            Form::Number(number) if number.width() == 8 && !number.big => (&mut self.eights, None),
+            Form::Number(number) if number.width() == 4 && !number.big => (&mut self.fours, None),
+            Form::Time(clock) => (&mut self.eights, Some(clock)),
+            _ => return false,
+        };
+        let here = leaf.path.is_empty();
+        if here {
+            words.push(Word { offset: leaf.offset, values, clock });
+        }
+        here
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.eights.len() + self.fours.len()
+    }
+
+    // Before each column so many lines of memory are asked for.
+    //
+    // SAFETY (of the caller): as for Writer::append.
+    pub(super) unsafe fn append(
+        &self,
+        target: &Target<'_>,
+        block: &Block<'_>,
+        count: usize,
+        ahead: &mut Ahead,
+        lines: usize,
+    ) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            match block.payloads(count) {
+                Payloads::Strided { first, stride, count } => {
+                    self.gather(target, count, |i| first.wrapping_add(i * stride), ahead, lines);
+                }
+                Payloads::Listed(payloads) => self.gather(target, count, |i| payloads[i], ahead, lines),
+            }
+        }
+    }
+
+    // SAFETY (of the caller): as for append; `from` gives the address of each record.
+    #[inline(always)]
+    unsafe fn gather(
+        &self,
+        target: &Target<'_>,
+        count: usize,
+        from: impl Fn(usize) -> *const u8 + Copy,
+        ahead: &mut Ahead,
+        lines: usize,
+    ) {
+        // By value: what is written could be the words themselves, for all that the compiler knows.
+        for &Word { offset, values, clock } in &self.eights {
+            ahead.fetch(lines);
+            let add = clock.map_or(0, |clock| clock.offset(target.clocks));
+            let to = target.base.wrapping_add(values + target.row * 8);
+            behind(to, count * 8);
+            // SAFETY: the column has room, and records hold the field (promised).
+            unsafe { gather::<i64>(count, |i| from(i).offset(offset), to, |value| value.wrapping_add(add)) };
+        }
+        for &Word { offset, values, .. } in &self.fours {
+            ahead.fetch(lines);
+            let to = target.base.wrapping_add(values + target.row * 4);
+            behind(to, count * 4);
+            // SAFETY: as above.
+            unsafe { gather::<u32>(count, |i| from(i).offset(offset), to, |value| value) };
+        }
+    }
+}
