@@ -198,7 +198,7 @@ def test_an_interrupted_read_loses_nothing():
             rows += stream.read(seconds=1).num_rows
         # Python may look at signals between any two steps of ours too, so that few are gone where hundreds were before.
         assert stream.stats.lost == 0
-        assert numberer.happened - rows <= numberer.happened // 20
+        assert numberer.happened - rows <= numberer.happened // 100
 
 
 def test_a_counter_that_was_closed_costs_no_events(recorder):
