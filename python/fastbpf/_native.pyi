@@ -105,6 +105,24 @@ class Map:
     def delete(self, key: bytes) -> bool:
         """Deletes an element; False when there is none."""
 
+    def update_rows(
+        self,
+        reader: object,
+        keys: tuple[list[tuple[str, int, str]], int],
+        values: tuple[list[tuple[str, int, str]], int],
+        cpus: int | None,
+        flags: int,
+    ) -> tuple[int, list[int], list[int]]:
+        """Writes the rows of a `pyarrow.RecordBatchReader`: how many were written, which were not, their errno.
+
+        `keys` and `values` are columns and a size; with `cpus` rows are in the long form, of so many possible CPUs.
+        """
+
+    def delete_rows(
+        self, reader: object, keys: tuple[list[tuple[str, int, str]], int]
+    ) -> tuple[int, list[int], list[int]]:
+        """Deletes the elements with these keys, as `update_rows` writes them."""
+
     def next_key(self, key: bytes | None) -> bytes | None:
         """The key after this one, the first after None, None after the last."""
 

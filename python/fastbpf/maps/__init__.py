@@ -4,5 +4,6 @@ from fastbpf.maps.cpus import possible_cpus
 from fastbpf.maps.given import check_given, read_only
 from fastbpf.maps.map import Map
 from fastbpf.maps.spec import MapSpec
+from fastbpf.maps.write import Report
 
-__all__ = ["Map", "MapSpec", "check_given", "possible_cpus", "read_only"]
+__all__ = ["Map", "MapSpec", "Report", "check_given", "possible_cpus", "read_only"]

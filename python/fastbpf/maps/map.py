@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps.cpus import possible_cpus
 from fastbpf.maps.types import ALIKE, OF_OBJECTS, PER_CPU, RINGS, Layout
+from fastbpf.maps.write import Report, delete_rows, update_rows
 from fastbpf.record import FieldType
+from fastbpf.record.tables import is_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +128,53 @@ class Map(MutableMapping[Any, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def update(self, other: Any = (), /, *, flags: str = "any", **values: Any) -> Any:
+        """Writes many elements: those of a dictionary, or the rows of a table, of which it gives a `Report`.
+
+        All rows are checked before the first is written, so that a refusal writes none. Then they go in order, by the
+        kernel's batch commands where it has them; the kernel may refuse some (a full map, a key that is there with
+        `flags="new"`), and these are in `Report.failed`, while the others are written. After Ctrl-C, or an error of the
+        kernel that concerns the map, the first rows are in it.
+
+        Args:
+            other: whatever speaks Arrow's interface (tables and batches of pyarrow, frames of polars and pandas), with
+                the columns that `to_arrow` gives: `key` and `value`, or the fields of a Struct, names that clash with
+                key_ and value_ in front; others are left out. Per-CPU maps take the long form, a row for each key and
+                possible CPU, with the column `cpu`. Times are the clock's own nanoseconds.
+            flags: "any"; "new" for keys that are not there yet; "existing" for those that are.
+            values: of a dictionary, as `dict.update` takes them.
+
+        >>> import fastbpf as fb, pyarrow as pa
+        >>> counts = fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=2).create()
+        >>> report = counts.update(pa.table({"key": [1, 2, 3], "value": [10, 20, 30]}))
+        >>> report.done, report.failed.to_pylist()
+        (2, [{'row': 2, 'errno': 7, 'why': 'the map is full, or has no such index'}])
+
+        Raises:
+            LayoutError: a column that is missing, or of a type that the field does not take; with the first such row, a
+                null, or a value that does not fit.
+            KernelError: the map is frozen or read-only, or not for elements.
+
+        Linux 5.6 for batches. Source: bpf(2), BPF_MAP_UPDATE_BATCH; kernel/bpf/syscall.c, generic_map_update_batch.
+        """
+        if is_table(other):
+            return update_rows(self, other, flags)
+        return super().update(other, **values)
+
+    def delete(self, keys: Any) -> Report:
+        """Deletes the elements whose keys a table has, and gives a `Report`: keys that were not there are in `failed`.
+
+        Args:
+            keys: whatever speaks Arrow's interface, with the key's columns (see `update`); others are left out.
+
+        Raises:
+            LayoutError: see `update`.
+            KernelError: the map is frozen, or elements of this type of map cannot be deleted.
+
+        Linux 5.6 for batches. Source: bpf(2), BPF_MAP_DELETE_BATCH; kernel/bpf/syscall.c, generic_map_delete_batch.
+        """
+        return delete_rows(self, keys)
 
     def _layouts(self) -> tuple[Layout, Layout]:
         if self.spec.key is None or self.spec.value is None:

@@ -1,5 +1,7 @@
 //! A map's elements as bytes.
 
+pub(crate) mod write;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::error::{Error, Result};

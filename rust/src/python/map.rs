@@ -4,9 +4,11 @@ use std::sync::{Arc, RwLock};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::table::imported;
 use crate::btf::lock::Locked;
 use crate::error::{Error, Result};
 use crate::maps;
+use crate::maps::write::{Columns, Progress, Work};
 use crate::sys::bpf::{self, MapDefinition, MapTypes};
 
 #[pyclass(frozen, module = "fastbpf._native")]
@@ -58,6 +60,26 @@ impl Map {
         self.open()?.delete(key)
     }
 
+    // The rows of a `pyarrow.RecordBatchReader`; how many elements, and those that failed: their rows, and errno.
+    #[pyo3(signature = (reader, keys, values, cpus, flags))]
+    fn update_rows(
+        &self,
+        py: Python<'_>,
+        reader: &Bound<'_, PyAny>,
+        keys: Columns,
+        values: Columns,
+        cpus: Option<usize>,
+        flags: u64,
+    ) -> PyResult<Changes> {
+        let reader = imported(reader)?;
+        self.change(py, py.detach(|| Work::update(reader, keys, values, cpus, flags))?)
+    }
+
+    fn delete_rows(&self, py: Python<'_>, reader: &Bound<'_, PyAny>, keys: Columns) -> PyResult<Changes> {
+        let reader = imported(reader)?;
+        self.change(py, py.detach(|| Work::delete(reader, keys))?)
+    }
+
     fn next_key<'py>(&self, py: Python<'py>, key: Option<&[u8]>) -> Result<Option<Bound<'py, PyBytes>>> {
         Ok(self.open()?.next_key(key)?.map(|key| PyBytes::new(py, &key)))
     }
@@ -82,7 +104,19 @@ impl From<maps::Map> for Map {
     }
 }
 
+type Changes = (usize, Vec<usize>, Vec<i32>);
+
 impl Map {
+    fn change(&self, py: Python<'_>, work: Work) -> PyResult<Changes> {
+        let map = self.open()?;
+        let mut progress = Progress::default();
+        while py.detach(|| map.change(&work, &mut progress))? {
+            py.check_signals()?;
+        }
+        let (rows, numbers) = progress.failed.into_iter().unzip();
+        Ok((progress.done, rows, numbers))
+    }
+
     fn open(&self) -> Result<Arc<maps::Map>> {
         let inner = self.inner.read().ok().and_then(|inner| inner.clone());
         inner.ok_or_else(|| Error::Stream("this map is closed".into()))

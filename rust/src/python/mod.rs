@@ -11,6 +11,7 @@ mod map;
 mod object;
 mod program;
 mod stream;
+mod table;
 mod user_ring;
 
 use pyo3::prelude::*;

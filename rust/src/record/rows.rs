@@ -83,6 +83,30 @@ impl Layout {
 }
 
 impl Rows {
+    // Records one after another, as many as there are bytes for: `size` each.
+    pub(crate) fn of(bytes: Vec<u8>, size: usize) -> Self {
+        let len = bytes.len().checked_div(size).unwrap_or(0);
+        Self { len, size, columns: vec![Packed { offset: 0, width: size, bytes: bytes.into() }] }
+    }
+
+    // `count` records from row `from` on, one after another: in `room`, or where they stand already.
+    pub(crate) fn packed<'a>(&'a self, from: usize, count: usize, room: &'a mut Vec<u8>) -> &'a [u8] {
+        assert!(from + count <= self.len, "there are {} rows", self.len);
+        match self.columns.as_slice() {
+            [Packed { offset: 0, width, bytes }] if *width == self.size => &bytes[from * width..(from + count) * width],
+            _ => {
+                room.clear();
+                room.reserve(count * self.size);
+                // SAFETY: there are so many rows, and it is room for them, which `write` fills whole.
+                unsafe {
+                    self.write(from, count, room.as_mut_ptr(), self.size);
+                    room.set_len(count * self.size);
+                }
+                room
+            }
+        }
+    }
+
     // Writes `count` records from row `from` on, each `stride` bytes behind the one before.
     //
     // SAFETY (of the caller): there are so many rows; the records lie in memory that is writable, and nobody else's.

@@ -1,5 +1,6 @@
 //! The commands of `bpf(2)` that fastbpf uses, on byte slices and file descriptors.
 
+pub(crate) mod batch;
 pub(crate) mod program;
 
 use std::ffi::CString;
