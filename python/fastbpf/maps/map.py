@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps.cpus import possible_cpus
 from fastbpf.maps.types import ALIKE, OF_OBJECTS, PER_CPU, RINGS, Layout
+from fastbpf.maps.watch import Watch, wait_for
 from fastbpf.maps.write import Report, delete_rows, update_rows
 from fastbpf.record import FieldType
 from fastbpf.record.tables import is_table
@@ -175,6 +176,48 @@ class Map(MutableMapping[Any, Any]):
         Linux 5.6 for batches. Source: bpf(2), BPF_MAP_DELETE_BATCH; kernel/bpf/syscall.c, generic_map_delete_batch.
         """
         return delete_rows(self, keys)
+
+    def watch(self, every: float = 1.0, *, rates: bool = False) -> Watch:
+        """Reads the map again and again: an iterator of batches, each the whole map with what has changed.
+
+        To the columns of `to_arrow` come `time`, when the read began (`watch_time` where the map has a `time`), and for
+        each integer and float of the value NAME_change: now minus the last read, null in the first batch. A key that was
+        not there the last time has changed by its whole value; one that is gone is not in the batch. Integers change
+        by an int64, which is right across the end of a 64-bit counter too.
+
+        Args:
+            every: seconds from one read to the next. Reads that take longer follow each other.
+            rates: NAME_rate, too: the change in a second, by the time that has really passed.
+
+        >>> import fastbpf as fb
+        >>> counts = fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=10).create()
+        >>> with counts.watch(every=0.1) as batches:
+        ...     for batch in batches:
+        ...         print(batch.select(["key", "value", "value_change"]).to_pylist())
+        ...         if 7 in counts:
+        ...             break
+        ...         counts[7] = 100
+        []
+        [{'key': 7, 'value': 100, 'value_change': 100}]
+
+        Raises:
+            LayoutError: the map cannot be read without taking its values out, or has no elements.
+            StreamError: the map was closed meanwhile.
+        """
+        return Watch(self, every, rates=rates)
+
+    def wait_for(self, key: Any, timeout: float | None = None) -> Any:
+        """The value there, as soon as there is one; the kernel is asked up to 50 ms after it came.
+
+        Args:
+            key: the key.
+            timeout: seconds to wait; None waits for ever.
+
+        Raises:
+            TimeoutError: nobody wrote it in time.
+            StreamError: the map was closed meanwhile.
+        """
+        return wait_for(self, key, timeout)
 
     def _layouts(self) -> tuple[Layout, Layout]:
         if self.spec.key is None or self.spec.value is None:
