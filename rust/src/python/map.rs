@@ -4,9 +4,12 @@ use std::sync::{Arc, RwLock};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::batch::Field;
+use super::map_reader::MapReader;
 use crate::btf::lock::Locked;
 use crate::error::{Error, Result};
 use crate::maps;
+use crate::maps::read::{Reader, Request, Way};
 use crate::sys::bpf::{self, MapDefinition, MapTypes};
 
 #[pyclass(frozen, module = "fastbpf._native")]
@@ -62,6 +65,25 @@ impl Map {
         Ok(self.open()?.next_key(key)?.map(|key| PyBytes::new(py, &key)))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what a read is made of")]
+    #[pyo3(signature = (key, value, names, cpus, reduce=None, *, locked=false, drain=false, rows=None))]
+    fn read(
+        &self,
+        key: Vec<Field>,
+        value: Vec<Field>,
+        names: Vec<String>,
+        cpus: Vec<u32>,
+        reduce: Option<&str>,
+        locked: bool,
+        drain: bool,
+        rows: Option<usize>,
+    ) -> Result<MapReader> {
+        let map = self.open()?;
+        let reduce = reduce.map(way).transpose()?;
+        let reader = Reader::new(&map, Request { key, value, names, cpus, reduce, locked, drain, rows })?;
+        Ok(MapReader::new(&map, reader))
+    }
+
     fn freeze(&self) -> Result<()> {
         self.open()?.freeze()
     }
@@ -74,6 +96,16 @@ impl Map {
     fn close(&self) {
         drop(self.inner.write().map(|mut inner| inner.take()));
     }
+}
+
+fn way(name: &str) -> Result<Way> {
+    Ok(match name {
+        "sum" => Way::Sum,
+        "max" => Way::Max,
+        "min" => Way::Min,
+        "mean" => Way::Mean,
+        _ => return Err(Error::Layout(format!("reduce={name:?}: give \"sum\", \"max\", \"min\" or \"mean\""))),
+    })
 }
 
 impl From<maps::Map> for Map {
