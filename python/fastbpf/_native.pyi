@@ -12,6 +12,7 @@ __all__ = [
     "Link",
     "Load",
     "Map",
+    "MapReader",
     "Object",
     "Program",
     "RecordBatch",
@@ -110,12 +111,12 @@ class Map:
         reader: object,
         keys: tuple[list[tuple[str, int, str]], int],
         values: tuple[list[tuple[str, int, str]], int],
-        cpus: int | None,
+        cpus: list[int] | None,
         flags: int,
     ) -> tuple[int, list[int], list[int]]:
         """Writes the rows of a `pyarrow.RecordBatchReader`: how many were written, which were not, their errno.
 
-        `keys` and `values` are columns and a size; with `cpus` rows are in the long form, of so many possible CPUs.
+        `keys` and `values` are columns and a size; with `cpus` rows are in the long form, a row for each of these CPUs.
         """
 
     def delete_rows(
@@ -126,11 +127,33 @@ class Map:
     def next_key(self, key: bytes | None) -> bytes | None:
         """The key after this one, the first after None, None after the last."""
 
+    def read(
+        self,
+        key: list[tuple[str, int, str]],
+        value: list[tuple[str, int, str]],
+        names: list[str],
+        cpus: list[int],
+        reduce: str | None = None,
+        *,
+        locked: bool = False,
+        drain: bool = False,
+        rows: int | None = None,
+    ) -> MapReader:
+        """All elements as batches of at most `rows` rows. `names` are the columns', `cpus` the possible CPUs' numbers."""
+
     def freeze(self) -> None:
         """Takes the right to write elements from every process, this one too (BPF_MAP_FREEZE)."""
 
     def close(self) -> None:
         """Lets go of the map."""
+
+@final
+class MapReader:
+    """A map that is being read, from its beginning to its end. It does not keep the map open."""
+
+    def __iter__(self) -> MapReader: ...
+    def __next__(self) -> RecordBatch: ...
+    def __arrow_c_schema__(self) -> object: ...
 
 @final
 class Program:

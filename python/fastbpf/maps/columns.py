@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastbpf.maps.types import PER_CPU, Layout
-from fastbpf.record import FieldType, spin_lock
+from fastbpf.errors import LayoutError
+from fastbpf.maps.tables import _fields, _names
+from fastbpf.maps.types import PER_CPU, RINGS
+from fastbpf.record import spin_lock
 
 if TYPE_CHECKING:
     from fastbpf.maps.map import Map
+    from fastbpf.maps.types import Layout
 
 # Name, offset and type of each, and the bytes of the whole.
 Columns = tuple[list[tuple[str, int, str]], int]
 
 
 def columns(map: Map) -> tuple[Columns, Columns]:
-    """Those of the key, and those of the value: names that both have (or `cpu`) get key_ and value_ in front."""
-    key, value = map._layouts()
-    keys, values = _columns("key", key), _columns("value", value)
-    taken = {"cpu"} if map.spec.type in PER_CPU else set()
-    names = [{name for name, _, _ in fields} for fields, _ in (keys, values)]
-    return _apart("key", keys, names[1] | taken), _apart("value", values, names[0] | taken)
-
-
-def _columns(name: str, layout: Layout) -> Columns:
-    fields = [(name, 0, layout.code)] if isinstance(layout, FieldType) else layout.columns()
+    """Those of the key, and those of the value, under the names that they have in `to_arrow`."""
+    spec = map.spec
+    if spec.value is None or spec.type in RINGS:
+        raise LayoutError(f"{map!r} has no elements, but records: use {RINGS[spec.type]}(map, Struct)")
+    key = _fields(spec.key, "key")
     # Locks are the kernel's affair.
-    return [field for field in fields if field[2] != spin_lock.code], layout.size
+    value = [field for field in _fields(spec.value, "value") if field[2] != spin_lock.code]
+    cpu = ["cpu"] if spec.type in PER_CPU else []
+    names = _names([name for name, *_ in key], cpu, [name for name, *_ in value])
+    return _named(names, key, spec.key), _named(names[len(key) + len(cpu) :], value, spec.value)
 
 
-def _apart(side: str, columns: Columns, taken: set[str]) -> Columns:
-    fields, size = columns
-    return [(f"{side}_{name}" if name in taken else name, offset, code) for name, offset, code in fields], size
+def _named(names: list[str], fields: list[tuple[str, int, str]], layout: Layout | None) -> Columns:
+    named = [(name, offset, code) for name, (_, offset, code) in zip(names, fields, strict=False)]
+    return named, 0 if layout is None else layout.size

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps.cpus import possible_cpus
+from fastbpf.maps.dictionary import Dictionary
+from fastbpf.maps.tables import Reading, drained
 from fastbpf.maps.types import ALIKE, OF_OBJECTS, PER_CPU, RINGS, Layout
 from fastbpf.maps.watch import Watch, wait_for
 from fastbpf.maps.write import Report, delete_rows, update_rows
@@ -19,13 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
+    import pyarrow as pa
+
     from fastbpf import _native
     from fastbpf.maps.spec import MapSpec
+    from fastbpf.maps.tables import Reduce
 
 __all__ = ["Map"]
 
 
-class Map(MutableMapping[Any, Any]):
+class Map(Dictionary):
     """A map in the kernel that this process owns; it goes when this is closed and no program uses it.
 
     Elements are read and written as a dictionary's; per-CPU values are lists, one for each possible CPU. Into a
@@ -42,6 +47,8 @@ class Map(MutableMapping[Any, Any]):
     def __init__(self, spec: MapSpec, native: _native.Map) -> None:
         self.spec = spec
         self._native = native
+        # What drain() took out of the kernel and nobody got, for it was interrupted.
+        self._taken: list[pa.RecordBatch] = []
 
     def __repr__(self) -> str:
         return f"<fastbpf.Map {self.spec.name or '(no name)'}: {self.spec.type}>"
@@ -130,6 +137,89 @@ class Map(MutableMapping[Any, Any]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the tables.
+
+        A plain key is the column `key`, a plain value `value`; a `Struct` gives its fields' names. Names that both have
+        get `key_` and `value_` in front. A map with values of each CPU has a column `cpu` between the two.
+
+        >>> import fastbpf as fb
+        >>> with fb.MapSpec("percpu_hash", key=fb.ipv4, value=fb.u64, max_entries=10).create() as packets:
+        ...     print(packets.schema.names)
+        ['key', 'cpu', 'value']
+        """
+        return Reading(self).schema
+
+    def to_arrow(self, reduce: Reduce | None = None) -> pa.Table:
+        """All elements as one table.
+
+        Read the fastest way that the kernel has for the map: memory that is mapped (arrays with BPF_F_MMAPABLE), batch
+        commands (Linux 5.6; of other maps than hashes and arrays later), or one element after another. What is in the
+        map during the whole read is in the table once; what is added or deleted meanwhile may be missing.
+
+        Args:
+            reduce: "sum", "max", "min" or "mean" make one row of the values that an element has on all possible CPUs.
+                Sums are 64 bits wide, integers modulo 2^64; means are floats, of durations durations. Without it there
+                is a row for each CPU.
+
+        >>> import fastbpf as fb
+        >>> with fb.MapSpec("array", value=fb.u64, max_entries=3).create() as counts:
+        ...     counts[1] = 7
+        ...     counts.to_arrow().to_pydict()
+        {'key': [0, 1, 2], 'value': [0, 7, 0]}
+
+        Raises:
+            LayoutError: a reduce= that is none or does not suit a field; a queue or stack, which `drain` reads.
+            KernelError: the kernel does not let this map be read (errno 524), or, with errno.EAGAIN, keys are deleted
+                so fast that a walk from key to key does not get to its end.
+            StreamError: the map was closed meanwhile.
+
+        Source: bpf(2); kernel/bpf/hashtab.c, __htab_map_lookup_and_delete_batch; kernel/bpf/syscall.c,
+        generic_map_lookup_batch.
+        """
+        return Reading(self, reduce).table()
+
+    def batches(self, rows: int = 65_536, reduce: Reduce | None = None) -> Iterator[pa.RecordBatch]:
+        """The same, a batch of at most `rows` rows after another: the map is read while they are asked for.
+
+        >>> import fastbpf as fb
+        >>> with fb.MapSpec("array", value=fb.u64, max_entries=5).create() as counts:
+        ...     [len(batch) for batch in counts.batches(rows=2)]
+        [2, 2, 1]
+
+        Raises:
+            LayoutError, KernelError, StreamError: as `to_arrow` does.
+        """
+        return iter(Reading(self, reduce, rows=rows))
+
+    def drain(self) -> pa.Table:
+        """Takes all elements out of the map, as one table: each is either in the table or still in the map.
+
+        Hashes (Linux 5.6), and queues and stacks (Linux 4.20), whose values come as they are popped, at most as many as
+        there is room for. What a call took that ended with an exception, also Ctrl-C, the next one begins with; a
+        process that is killed takes with it what it took.
+
+        >>> import fastbpf as fb
+        >>> with fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=10).create() as counts:
+        ...     counts[5] = 7
+        ...     counts.drain().to_pydict(), dict(counts)
+        ({'key': [5], 'value': [7]}, {})
+
+        Raises:
+            KernelError: the kernel cannot drain maps of this type; nothing was taken.
+            StreamError: the map was closed meanwhile.
+
+        Source: bpf(2), BPF_MAP_LOOKUP_AND_DELETE_BATCH and BPF_MAP_LOOKUP_AND_DELETE_ELEM.
+        """
+        return drained(self)
+
+    def __arrow_c_schema__(self) -> object:
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return Reading(self).stream(requested_schema)
+
     def update(self, other: Any = (), /, *, flags: str = "any", **values: Any) -> Any:
         """Writes many elements: those of a dictionary, or the rows of a table, of which it gives a `Report`.
 
@@ -181,9 +271,9 @@ class Map(MutableMapping[Any, Any]):
         """Reads the map again and again: an iterator of batches, each the whole map with what has changed.
 
         To the columns of `to_arrow` come `time`, when the read began (`watch_time` where the map has a `time`), and for
-        each integer and float of the value NAME_change: now minus the last read, null in the first batch. A key that was
-        not there the last time has changed by its whole value; one that is gone is not in the batch. Integers change
-        by an int64, which is right across the end of a 64-bit counter too.
+        each integer and float of the value NAME_change: now minus the last read, null in the first batch. A key that
+        was not there the last time has changed by its whole value; one that is gone is not in the batch. Integers
+        change by an int64, which is right across the end of a 64-bit counter too.
 
         Args:
             every: seconds from one read to the next. Reads that take longer follow each other.

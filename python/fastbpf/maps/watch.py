@@ -10,7 +10,7 @@ from fastbpf.errors import LayoutError
 from fastbpf.maps.columns import columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Self
 
     import pyarrow as pa
@@ -28,7 +28,7 @@ class Watch:
     """The batches of `Map.watch`: an iterator that never ends by itself; `close`, from any thread, ends it."""
 
     def __init__(self, map: Map, every: float, *, rates: bool) -> None:
-        if isinstance(every, bool) or not isinstance(every, int | float) or not 0 <= every < threading.TIMEOUT_MAX:
+        if type(every) not in {int, float} or not 0 <= every < threading.TIMEOUT_MAX:
             raise LayoutError(f"every={every!r}: give seconds, 0 or more")
         self._map = map
         self._every = every
@@ -90,7 +90,7 @@ class Watch:
 
 def wait_for(map: Map, key: Any, timeout: float | None) -> Any:
     """The value, once there is one."""
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0):
+    if timeout is not None and (type(timeout) not in {int, float} or not timeout >= 0):
         raise LayoutError(f"timeout={timeout!r}: give seconds, or None to wait for ever")
     end = None if timeout is None else time.monotonic() + timeout
     pause = _SOONEST

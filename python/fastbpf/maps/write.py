@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps.columns import columns
-from fastbpf.maps.cpus import possible_cpus
+from fastbpf.maps.cpus import cpu_numbers
 from fastbpf.maps.types import OF_OBJECTS, PER_CPU
 from fastbpf.privileges import remedied
 from fastbpf.record.tables import reader
@@ -65,7 +65,7 @@ def update_rows(map: Map, table: Any, flags: str) -> Report:
         raise LayoutError(f"a value of {map!r} is {what}, which no column holds; write them as map[key] = value")
     if map.spec.type == "stack_trace":
         raise LayoutError(f"{map!r} is written by the kernel, where a program calls get_stackid; delete makes room")
-    cpus = possible_cpus() if map.spec.type in PER_CPU else None
+    cpus = cpu_numbers() if map.spec.type in PER_CPU else None
     rows = reader(table)
     try:
         return _report(*map._native.update_rows(rows, keys, values, cpus, number))

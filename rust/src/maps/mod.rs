@@ -1,4 +1,6 @@
-//! A map's elements as bytes.
+//! A map's elements as bytes, and all of them as tables.
+
+pub(crate) mod read;
 
 pub(crate) mod write;
 

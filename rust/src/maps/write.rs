@@ -60,7 +60,7 @@ impl Work {
         reader: impl RecordBatchReader,
         keys: Columns,
         values: Columns,
-        cpus: Option<usize>,
+        cpus: Option<&[u32]>,
         flags: u64,
     ) -> Result<Self> {
         let (keys, values) = (Layout::new(keys.0, keys.1)?, Layout::new(values.0, values.1)?);
@@ -101,8 +101,9 @@ fn parts(reader: impl RecordBatchReader, keys: &Layout, values: Option<&Layout>)
 }
 
 // The long form: a row for each key and CPU. An element has the values of all possible CPUs, each rounded up to 8 bytes.
-fn per_cpu(reader: impl RecordBatchReader, keys: &Layout, values: &Layout, cpus: usize) -> Result<Part> {
+fn per_cpu(reader: impl RecordBatchReader, keys: &Layout, values: &Layout, possible: &[u32]) -> Result<Part> {
     let column = Layout::new(vec![("cpu".into(), 0, "u32".into())], 4)?;
+    let cpus = possible.len();
     let stride = values.size.next_multiple_of(8);
     let (mut places, mut there, mut numbers) = (HashMap::new(), Vec::new(), Vec::new());
     let (mut all_keys, mut all_values) = (Vec::new(), Vec::new());
@@ -111,15 +112,14 @@ fn per_cpu(reader: impl RecordBatchReader, keys: &Layout, values: &Layout, cpus:
         let (keys, values, column) =
             (keys.rows(batch, before)?, values.rows(batch, before)?, column.rows(batch, before)?);
         let count = batch.num_rows();
-        let numbers_of_cpus = column.packed(0, count, &mut rooms.0).as_chunks::<4>().0;
+        let cpus_there = column.packed(0, count, &mut rooms.0).as_chunks::<4>().0;
         let keys_there = keys.packed(0, count, &mut rooms.1);
         let values_there = values.packed(0, count, &mut rooms.2);
-        for (row, (cpu, value)) in numbers_of_cpus.iter().zip(values_there.chunks_exact(values.size)).enumerate() {
+        for (row, (cpu, value)) in cpus_there.iter().zip(values_there.chunks_exact(values.size)).enumerate() {
             let refused = |why: String| Error::Layout(format!("column \"cpu\", row {}: {why}", before + row));
-            let cpu = u32::from_ne_bytes(*cpu) as usize;
-            if cpu >= cpus {
-                return Err(refused(format!("there is no CPU {cpu}, only 0 to {}", cpus - 1)));
-            }
+            let number = u32::from_ne_bytes(*cpu);
+            let cpu = possible.iter().position(|&cpu| cpu == number);
+            let cpu = cpu.ok_or_else(|| refused(format!("there is no CPU {number}, only {possible:?}")))?;
             let key = &keys_there[row * keys.size..(row + 1) * keys.size];
             let place = *places.entry(key.to_vec()).or_insert_with(|| {
                 all_keys.extend_from_slice(key);
@@ -129,7 +129,7 @@ fn per_cpu(reader: impl RecordBatchReader, keys: &Layout, values: &Layout, cpus:
                 numbers.len() - 1
             });
             if std::mem::replace(&mut there[place * cpus + cpu], true) {
-                return Err(refused(format!("the key has a row for CPU {cpu} before this one")));
+                return Err(refused(format!("the key has a row for CPU {number} before this one")));
             }
             let at = (place * cpus + cpu) * stride;
             all_values[at..at + value.len()].copy_from_slice(value);
@@ -140,7 +140,7 @@ fn per_cpu(reader: impl RecordBatchReader, keys: &Layout, values: &Layout, cpus:
         return Err(Error::Layout(format!(
             "column \"cpu\", row {}: the key has no row for CPU {}; give one for each of the {cpus} possible CPUs",
             numbers[missing / cpus],
-            missing % cpus,
+            possible[missing % cpus],
         )));
     }
     let (keys, values) = (Rows::of(all_keys, keys.size), Rows::of(all_values, stride * cpus));

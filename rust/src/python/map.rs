@@ -4,10 +4,13 @@ use std::sync::{Arc, RwLock};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::batch::Field;
+use super::map_reader::MapReader;
 use super::table::imported;
 use crate::btf::lock::Locked;
 use crate::error::{Error, Result};
 use crate::maps;
+use crate::maps::read::{Reader, Request, Way};
 use crate::maps::write::{Columns, Progress, Work};
 use crate::sys::bpf::{self, MapDefinition, MapTypes};
 
@@ -68,11 +71,11 @@ impl Map {
         reader: &Bound<'_, PyAny>,
         keys: Columns,
         values: Columns,
-        cpus: Option<usize>,
+        cpus: Option<Vec<u32>>,
         flags: u64,
     ) -> PyResult<Changes> {
         let reader = imported(reader)?;
-        self.change(py, py.detach(|| Work::update(reader, keys, values, cpus, flags))?)
+        self.change(py, py.detach(|| Work::update(reader, keys, values, cpus.as_deref(), flags))?)
     }
 
     fn delete_rows(&self, py: Python<'_>, reader: &Bound<'_, PyAny>, keys: Columns) -> PyResult<Changes> {
@@ -82,6 +85,25 @@ impl Map {
 
     fn next_key<'py>(&self, py: Python<'py>, key: Option<&[u8]>) -> Result<Option<Bound<'py, PyBytes>>> {
         Ok(self.open()?.next_key(key)?.map(|key| PyBytes::new(py, &key)))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a read is made of")]
+    #[pyo3(signature = (key, value, names, cpus, reduce=None, *, locked=false, drain=false, rows=None))]
+    fn read(
+        &self,
+        key: Vec<Field>,
+        value: Vec<Field>,
+        names: Vec<String>,
+        cpus: Vec<u32>,
+        reduce: Option<&str>,
+        locked: bool,
+        drain: bool,
+        rows: Option<usize>,
+    ) -> Result<MapReader> {
+        let map = self.open()?;
+        let reduce = reduce.map(way).transpose()?;
+        let reader = Reader::new(&map, Request { key, value, names, cpus, reduce, locked, drain, rows })?;
+        Ok(MapReader::new(&map, reader))
     }
 
     fn freeze(&self) -> Result<()> {
@@ -96,6 +118,16 @@ impl Map {
     fn close(&self) {
         drop(self.inner.write().map(|mut inner| inner.take()));
     }
+}
+
+fn way(name: &str) -> Result<Way> {
+    Ok(match name {
+        "sum" => Way::Sum,
+        "max" => Way::Max,
+        "min" => Way::Min,
+        "mean" => Way::Mean,
+        _ => return Err(Error::Layout(format!("reduce={name:?}: give \"sum\", \"max\", \"min\" or \"mean\""))),
+    })
 }
 
 impl From<maps::Map> for Map {

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 
@@ -63,6 +64,26 @@ impl Mapping {
 
     pub(crate) fn base(&self) -> *mut u8 {
         self.base.as_ptr()
+    }
+
+    // Copies memory that others may be writing to: each word of 8 bytes is one that stood there as a whole.
+    pub(crate) fn copy_words(&self, at: usize, to: &mut [u8]) {
+        assert!(at.is_multiple_of(8) && at + to.len().next_multiple_of(8) <= self.len, "within the mapping");
+        // SAFETY: within the mapping, whose address is a page's.
+        let base = unsafe { self.base.as_ptr().add(at) }.cast::<u64>();
+        let word = |index: usize| {
+            // SAFETY: as above; every word that is read was seen to lie within. Loads of this size may be of memory
+            // that cannot be written.
+            unsafe { AtomicU64::from_ptr(base.add(index)) }.load(Ordering::Relaxed).to_ne_bytes()
+        };
+        let (words, rest) = to.as_chunks_mut();
+        for (index, to) in words.iter_mut().enumerate() {
+            *to = word(index);
+        }
+        if !rest.is_empty() {
+            let whole: [u8; 8] = word(words.len());
+            rest.copy_from_slice(&whole[..rest.len()]);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

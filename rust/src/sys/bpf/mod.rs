@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod program;
+pub(crate) mod read;
 
 use std::ffi::CString;
 use std::io;
