@@ -4,7 +4,7 @@ Not a public interface: `fastbpf.Map`, `fastbpf.Program`, `fastbpf.RingBuffer` a
 descriptors, numbers and bytes that its caller has checked.
 """
 
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 __all__ = [
     "Child",
@@ -26,6 +26,7 @@ __all__ = [
     "btf_names",
     "btf_structs",
     "clock_offsets",
+    "map_ids",
     "online_cpus",
     "program_instructions",
     "program_verdicts",
@@ -76,7 +77,8 @@ class RecordBatch:
 class Map:
     """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE).
 
-    `lock` is where its values have a `struct bpf_spin_lock`; `inner` is like the maps that a map of maps is to hold.
+    `types` are BTF, and the numbers there of the types of key and value; `inner` is like the maps that a map of maps is
+    to hold.
     """
 
     def __new__(
@@ -88,17 +90,44 @@ class Map:
         flags: int,
         name: str,
         possible_cpus: int,
-        lock: int | None = None,
+        *,
+        types: tuple[bytes, int, int] | None = None,
         inner: Map | None = None,
+        numa_node: int = 0,
+        extra: int = 0,
     ) -> Map: ...
+    @staticmethod
+    def at(path: bytes, possible_cpus: int) -> Map:
+        """The map that is pinned there (BPF_OBJ_GET). Raises `LayoutError` for what is no map."""
+
+    @staticmethod
+    def of_id(id: int, possible_cpus: int) -> Map:
+        """The map of that number (BPF_MAP_GET_FD_BY_ID)."""
+
+    @staticmethod
+    def of_fd(fd: int, possible_cpus: int) -> Map:
+        """The map of a descriptor, with a descriptor of its own."""
+
+    def pin(self, path: bytes) -> None:
+        """Gives it a path in a bpffs (BPF_OBJ_PIN)."""
+
+    def types(self) -> tuple[_BtfMember | None, _BtfMember | None]:
+        """The types of key and value as members without a name (see `btf_layouts`), where the kernel was told."""
+
     def fileno(self) -> int:
         """The descriptor, which stays the map's."""
 
-    def id(self) -> int:
-        """The kernel's number for the map."""
+    def info(self) -> dict[str, Any]:
+        """What the kernel knows of it (BPF_OBJ_GET_INFO_BY_FD)."""
 
     def lookup(self, key: bytes) -> bytes | None:
         """The value, or None; of per-CPU maps each possible CPU's, rounded up to 8 bytes."""
+
+    def take(self, key: bytes) -> bytes | None:
+        """As `lookup`, and the element is gone (BPF_MAP_LOOKUP_AND_DELETE_ELEM)."""
+
+    def holds(self, value: bytes) -> bool:
+        """Whether a bloom filter has seen a value."""
 
     def update(self, key: bytes, value: bytes, flags: int) -> None:
         """Writes an element."""
@@ -450,6 +479,9 @@ def program_verdicts(
 
 def clock_offsets() -> tuple[int, int, int]:
     """Nanoseconds to add to CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_TAI to get UTC, now."""
+
+def map_ids() -> list[int]:
+    """The numbers of all maps in the kernel (BPF_MAP_GET_NEXT_ID)."""
 
 def online_cpus() -> list[int]:
     """The CPUs that are running, by their numbers, which may have holes (/sys/devices/system/cpu/online)."""

@@ -206,11 +206,15 @@ def test_the_kernel_knows_the_map_as_it_was_described():
     ("arguments", "error", "message"),
     [
         ({"type": "hsah", "key": fb.u32, "value": fb.u32, "max_entries": 1}, fb.LayoutError, "did you mean 'hash'"),
-        ({"type": "queue", "value": fb.u32}, fb.LayoutError, "no queue maps yet; there are hash"),
+        ({"type": "struct_ops", "value": fb.u32}, fb.LayoutError, "makes no struct_ops maps: its value is a struct"),
+        ({"type": "queue", "key": fb.u8, "value": fb.u32, "max_entries": 1}, fb.LayoutError, "a queue map has no key"),
+        ({"type": "sk_storage", "value": fb.u32, "max_entries": 1}, fb.LayoutError, "max_entries=1: .* leave it out"),
+        ({"type": "arena", "value": fb.u32, "max_entries": 1}, fb.LayoutError, "an arena has no key and no value"),
+        ({"type": "hash", "key": fb.u8, "value": fb.u8, "numa_node": "0"}, fb.LayoutError, "numa_node='0': give a"),
         (
             {"type": "zzz"},
             fb.LayoutError,
-            "there are hash, array, .*, percpu_hash, .*, lru_percpu_hash, .*, stack_trace, array_of_maps$",
+            "there are hash, array, prog_array, .*, user_ringbuf, cgrp_storage, arena$",
         ),
         ({"type": 3}, fb.LayoutError, "no map type 3"),
         ({"type": "array", "value": fb.u32, "max_entries": 1.5}, fb.LayoutError, "max_entries=1.5: give a whole"),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastbpf.errors import LayoutError
 from fastbpf.maps.tables import _fields, _names
-from fastbpf.maps.types import PER_CPU, RINGS
+from fastbpf.maps.types import PER_CPU
 from fastbpf.record import spin_lock
 
 if TYPE_CHECKING:
@@ -20,8 +19,8 @@ Columns = tuple[list[tuple[str, int, str]], int]
 def columns(map: Map) -> tuple[Columns, Columns]:
     """Those of the key, and those of the value, under the names that they have in `to_arrow`."""
     spec = map.spec
-    if spec.value is None or spec.type in RINGS:
-        raise LayoutError(f"{map!r} has no elements, but records: use {RINGS[spec.type]}(map, Struct)")
+    if spec.value is None:
+        map._key.pack(None)  # refuses, with what there is instead
     key = _fields(spec.key, "key")
     # Locks are the kernel's affair.
     value = [field for field in _fields(spec.value, "value") if field[2] != spin_lock.code]

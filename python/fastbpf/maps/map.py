@@ -3,41 +3,51 @@
 from __future__ import annotations
 
 import errno
-import struct
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Iterable, Mapping
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps.cpus import possible_cpus
 from fastbpf.maps.dictionary import Dictionary
+from fastbpf.maps.elements import Refused, key_of, value_of
 from fastbpf.maps.tables import Reading, drained
-from fastbpf.maps.types import ALIKE, OF_OBJECTS, PER_CPU, RINGS, Layout
+from fastbpf.maps.types import ALIKE, ENDLESS, OF_OBJECTS, QUEUES
 from fastbpf.maps.watch import Watch, wait_for
-from fastbpf.maps.write import Report, delete_rows, update_rows
-from fastbpf.record import FieldType
+from fastbpf.maps.write import FLAGS, Report, delete_rows, flag, update_rows
+from fastbpf.privileges import remedied
 from fastbpf.record.tables import is_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Self
 
     import pyarrow as pa
 
     from fastbpf import _native
+    from fastbpf.maps.info import MapInfo
     from fastbpf.maps.spec import MapSpec
     from fastbpf.maps.tables import Reduce
+    from fastbpf.maps.types import Layout
 
 __all__ = ["Map"]
 
+_NONE: Final = object()
+_NOT_SUPPORTED: Final = {errno.EOPNOTSUPP, errno.EINVAL, 524}  # 524: ENOTSUPP, which is the kernel's own
+
 
 class Map(Dictionary):
-    """A map in the kernel that this process owns; it goes when this is closed and no program uses it.
+    """A map in the kernel that this process owns; it goes when this is closed, and no program and no pin has it.
 
     Elements are read and written as a dictionary's; per-CPU values are lists, one for each possible CPU. Into a
     prog_array go programs, `map[3] = program`, and what is read is the number (`Program.id`) of the program there; it
-    is emptied when the map is closed. Into a perf_event_array go descriptors of perf events; into maps of maps go
-    maps, and what is read is `Map.id`. Stack traces are lists of addresses, which only programs
-    write.
+    is emptied when the map is closed. Into a perf_event_array go descriptors of perf events, into other arrays what
+    they are of: cgroup directories, sockets; into maps of maps go maps, and what is read is `Map.id`. Stack traces are
+    lists of addresses, which only programs write. A key of an lpm_trie is a network, and a look-up finds the longest
+    one that holds what is asked for. Storage of sockets, tasks, inodes and cgroups has descriptors for keys. Queues and
+    stacks have `push`, `pop` and `peek`, bloom filters `add` and `in`.
 
     Source: bpf(2), BPF_MAP_LOOKUP_ELEM and its siblings.
     """
@@ -49,6 +59,64 @@ class Map(Dictionary):
         self._native = native
         # What drain() took out of the kernel and nobody got, for it was interrupted.
         self._taken: list[pa.RecordBatch] = []
+        self._key = key_of(spec)
+        self._value = value_of(spec)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, key: Layout | None = None, value: Layout | None = None) -> Self:
+        """A map that is pinned, whoever made it.
+
+        Its layout is what its maker told the kernel (BTF): fields with their names. A map without that has bytes,
+        `fb.raw[N]`.
+
+        Args:
+            path: where it is pinned, in a bpffs.
+            key: another type of its keys, of the same size, which may say more.
+            value: another type of its values, likewise.
+
+        Raises:
+            KernelError: there is nothing, or this process may not open it.
+            LayoutError: what is pinned there is no map, or its keys or values have another size than the given types.
+        """
+        from fastbpf import _native
+
+        name = os.fsencode(path)
+        return cls._found(lambda: _native.Map.at(name, possible_cpus()), key, value)
+
+    @classmethod
+    def from_id(cls, id: int, *, key: Layout | None = None, value: Layout | None = None) -> Self:
+        """The map with that number, as `Map.id` and bpftool have it; otherwise as `open`. Takes CAP_SYS_ADMIN."""
+        from fastbpf import _native
+
+        return cls._found(lambda: _native.Map.of_id(id, possible_cpus()), key, value)
+
+    @classmethod
+    def from_fd(cls, fd: int, *, key: Layout | None = None, value: Layout | None = None) -> Self:
+        """The map that a descriptor is for, which stays the caller's; otherwise as `open`."""
+        from fastbpf import _native
+
+        return cls._found(lambda: _native.Map.of_fd(fd, possible_cpus()), key, value)
+
+    @classmethod
+    def from_name(cls, name: str, *, key: Layout | None = None, value: Layout | None = None) -> Self:
+        """The only map of that name; otherwise as `from_id`. LayoutError where there is none, or several."""
+        from fastbpf.maps.found import id_of
+
+        return cls.from_id(id_of(name), key=key, value=value)
+
+    @classmethod
+    def _found(cls, get: Callable[[], _native.Map], key: Layout | None, value: Layout | None) -> Self:
+        from fastbpf.maps.found import spec_of
+
+        try:
+            native = get()
+        except KernelError as error:
+            raise remedied(error) from None
+        try:
+            return cls(spec_of(native, key, value), native)
+        except BaseException:
+            native.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<fastbpf.Map {self.spec.name or '(no name)'}: {self.spec.type}>"
@@ -60,7 +128,14 @@ class Map(Dictionary):
     @property
     def id(self) -> int:
         """The kernel's number for this map, as bpftool shows it."""
-        return self._native.id()
+        return int(self._native.info()["id"])
+
+    @property
+    def info(self) -> MapInfo:
+        """What the kernel knows of it now."""
+        from fastbpf.maps.info import info_of
+
+        return info_of(self._native)
 
     def fileno(self) -> int:
         """The file descriptor, which stays this object's."""
@@ -76,63 +151,88 @@ class Map(Dictionary):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def pin(self, path: str | os.PathLike[str]) -> None:
+        """Gives the map a path in a bpffs, where others find it, and which keeps it when this process is gone.
+
+        `Map.open` opens it; removing the path (`unpin`, or rm) takes it away. A map may have several paths. Linux 4.4.
+
+        Raises:
+            KernelError: EEXIST for a path that is there already, EPERM for one that is in no bpffs.
+        """
+        name = os.fsencode(path)
+        try:
+            self._native.pin(name)
+        except KernelError as error:
+            if error.errno == errno.EPERM:
+                remedy = (
+                    "pins are in a bpffs (mount -t bpf bpf /sys/fs/bpf), and whoever pins may write to its directory"
+                )
+                raise KernelError(errno.EPERM, f"{error}; {remedy}") from None
+            raise remedied(error) from None
+
+    def unpin(self, path: str | os.PathLike[str]) -> None:
+        """Removes a path that this map is pinned at; LayoutError when something else is.
+
+        The map goes when nobody has it open any more.
+        """
+        with type(self).open(path) as other:
+            if other.id != self.id:
+                raise LayoutError(f"at {os.fspath(path)} is {other!r} with the number {other.id}, not {self!r}")
+        Path(path).unlink()
+
+    def freeze(self) -> None:
+        """Takes the right to change elements by bpf(2) from every process, this one too; programs keep it. Linux 5.2.
+
+        There is no way back. The verifier takes for constant what programs may not change either (BPF_F_RDONLY_PROG).
+        """
+        try:
+            self._native.freeze()
+        except KernelError as error:
+            if error.errno not in {errno.EBUSY, errno.EPERM}:
+                raise
+            text = f"{self!r} is frozen already, or its memory is mapped for writing, or this process may not freeze it"
+            raise KernelError(error.errno or 0, f"{text} (errno {error.errno})") from None
+
     def __getitem__(self, key: Any) -> Any:
         try:
-            data = self._native.lookup(self._key(key))
+            data = self._native.lookup(self._key.pack(key))
         except KernelError as error:
-            if error.errno == 524:  # ENOTSUPP, which is the kernel's own
-                raise KernelError(524, f"the kernel does not tell what is in {self!r}") from None
-            raise
+            raise self._told(error, key) from None
         if data is None:
             raise KeyError(key)
-        _, value = self._layouts()
-        if self.spec.type == "stack_trace":
-            return [address for (address,) in struct.iter_unpack("=Q", data) if address]
-        if self.spec.type not in PER_CPU:
-            return value.unpack(data)
-        stride = value.size + -value.size % 8
-        return [value.unpack(data[at : at + value.size]) for at in range(0, len(data), stride)]
+        return self._value.unpack(data)
+
+    def __contains__(self, key: object) -> bool:
+        try:
+            if self.spec.type == "bloom_filter":
+                return self._native.holds(self._value.pack(key))
+            return self._native.lookup(self._key.pack(key)) is not None
+        except KernelError as error:
+            raise self._told(error, key) from None
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        _, layout = self._layouts()
-        if self.spec.type in PER_CPU:
-            stride = layout.size + -layout.size % 8
-            values = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else None
-            if values is None or len(values) != possible_cpus():
-                raise LayoutError(f"{value!r}: give a list of {possible_cpus()} values, one for each possible CPU")
-            data = b"".join(_pack(layout, one).ljust(stride, b"\0") for one in values)
-        elif self.spec.type in OF_OBJECTS:
-            data = _pack(layout, self._descriptor(value))
-        elif self.spec.type == "stack_trace":
-            raise LayoutError(f"{self!r} is written by the kernel, where a program calls get_stackid; del makes room")
-        else:
-            data = _pack(layout, value)
-        try:
-            self._native.update(self._key(key), data, 0)
-        except KernelError as error:
-            if error.errno == errno.E2BIG:
-                text = f"{self!r} is full or has no index {key!r}: it has room for {self.spec.max_entries} entries"
-                raise KernelError(errno.E2BIG, text) from None
-            if error.errno == errno.EINVAL and (why := ALIKE.get(self.spec.type)):
-                text = f"{self!r} does not take {value!r}: {why}"
-                raise KernelError(errno.EINVAL, text) from None
-            raise
+        self._write(key, value, "any")
 
     def __delitem__(self, key: Any) -> None:
-        if not self._native.delete(self._key(key)):
+        try:
+            there = self._native.delete(self._key.pack(key))
+        except KernelError as error:
+            raise self._told(error, key) from None
+        if not there:
             raise KeyError(key)
 
     def __iter__(self) -> Iterator[Any]:
-        layout, _ = self._layouts()
+        if isinstance(self._key, Refused):
+            self._key.pack(None)
+        key = self._next(None)
         # A hash that changes meanwhile may send the walk back to its start; it ends after as many keys as there can be.
-        key = self._native.next_key(None)
-        for _ in range(self.spec.max_entries or possible_cpus()):
+        for _ in count() if self.spec.type in ENDLESS else range(self.spec.max_entries or possible_cpus()):
             if key is None:
                 return
             # Where there is no program or map, there is a key all the same.
             if self.spec.type not in ALIKE or self._native.lookup(key) is not None:
-                yield layout.unpack(key)
-            key = self._native.next_key(key)
+                yield self._key.unpack(key)
+            key = self._next(key)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -233,7 +333,8 @@ class Map(Dictionary):
                 the columns that `to_arrow` gives: `key` and `value`, or the fields of a Struct, names that clash with
                 key_ and value_ in front; others are left out. Per-CPU maps take the long form, a row for each key and
                 possible CPU, with the column `cpu`. Times are the clock's own nanoseconds.
-            flags: "any"; "new" for keys that are not there yet; "existing" for those that are.
+            flags: "any"; "new" for keys that are not there yet; "existing" for those that are. Of a dictionary's
+                elements the first that is refused ends it: KernelError (EEXIST), or KeyError.
             values: of a dictionary, as `dict.update` takes them.
 
         >>> import fastbpf as fb, pyarrow as pa
@@ -251,7 +352,11 @@ class Map(Dictionary):
         """
         if is_table(other):
             return update_rows(self, other, flags)
-        return super().update(other, **values)
+        flag(flags)
+        pairs: Iterable[tuple[Any, Any]] = other.items() if isinstance(other, Mapping) else other
+        for key, value in (*pairs, *values.items()):
+            self._write(key, value, flags)
+        return None
 
     def delete(self, keys: Any) -> Report:
         """Deletes the elements whose keys a table has, and gives a `Report`: keys that were not there are in `failed`.
@@ -309,25 +414,101 @@ class Map(Dictionary):
         """
         return wait_for(self, key, timeout)
 
-    def _layouts(self) -> tuple[Layout, Layout]:
-        if self.spec.key is None or self.spec.value is None:
-            raise LayoutError(f"{self!r} has no elements, but records: use {RINGS[self.spec.type]}(map, Struct)")
-        return self.spec.key, self.spec.value
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        """The value there; where there is none, `default`, which is put there. Nothing is overwritten meanwhile."""
+        while True:
+            try:
+                return self[key]
+            except KeyError:
+                pass
+            try:
+                self._write(key, default, "new")
+            except KernelError as error:
+                if error.errno != errno.EEXIST:
+                    raise
+            else:
+                return default
 
-    def _descriptor(self, value: Any) -> int:
-        if self.spec.type == "perf_event_array" and isinstance(value, int):
-            return value
-        if not hasattr(value, "fileno"):
-            raise LayoutError(f"{value!r}: a value of {self!r} is {OF_OBJECTS[self.spec.type]}")
-        return int(value.fileno())
+    def pop(self, key: Any = _NONE, default: Any = _NONE) -> Any:
+        """Removes an element and gives its value, at once where the kernel can: hashes since Linux 5.14.
 
-    def _key(self, key: Any) -> bytes:
-        return _pack(self._layouts()[0], key)
+        Of a queue the oldest value, of a stack the newest; IndexError when it is empty and there is no `default`. Of
+        all else that of a key; KeyError when there is none and no `default`.
+        """
+        if self.spec.type in QUEUES and key is _NONE:
+            data = self._native.take(b"")
+            if data is None and default is _NONE:
+                raise IndexError(f"{self!r} is empty")
+            return default if data is None else self._value.unpack(data)
+        packed = self._key.pack(key)
+        try:
+            data = self._native.take(packed)
+        except KernelError as error:
+            if error.errno not in _NOT_SUPPORTED:
+                raise self._told(error, key) from None
+            return Dictionary.pop(self, key) if default is _NONE else Dictionary.pop(self, key, default)
+        if data is None and default is _NONE:
+            raise KeyError(key)
+        return default if data is None else self._value.unpack(data)
 
+    def push(self, value: Any) -> None:
+        """Puts a value into a queue or onto a stack; KernelError (E2BIG) when it is full. Linux 4.20."""
+        self._only(QUEUES, "push")
+        self._put(b"", value, value)
 
-def _pack(layout: Layout, value: Any) -> bytes:
-    if isinstance(layout, FieldType):
-        return layout.pack(value)
-    if not isinstance(value, layout):
-        raise LayoutError(f"{value!r} is not a {layout.__name__}")
-    return value.pack()
+    def peek(self) -> Any:
+        """The value that `pop` would give, which stays; IndexError when there is none. Linux 4.20."""
+        self._only(QUEUES, "peek")
+        data = self._native.lookup(b"")
+        if data is None:
+            raise IndexError(f"{self!r} is empty")
+        return self._value.unpack(data)
+
+    def add(self, value: Any) -> None:
+        """Puts a value into a bloom filter, so that `value in map` is True. Linux 5.16.
+
+        It is True of a few values too that were never added, and there is no way to take one out.
+        """
+        self._only({"bloom_filter"}, "add")
+        self._put(b"", value, value)
+
+    def _only(self, kinds: set[str], what: str) -> None:
+        if self.spec.type not in kinds:
+            raise LayoutError(f"{self!r} has no {what}: {' and '.join(sorted(kinds))} maps have it")
+
+    def _next(self, key: bytes | None) -> bytes | None:
+        try:
+            return self._native.next_key(key)
+        except KernelError as error:
+            raise self._told(error, None) from None
+
+    def _write(self, key: Any, value: Any, flags: str) -> None:
+        self._put(self._key.pack(key), value, key, flags)
+
+    def _put(self, key: bytes, value: Any, shown: Any, flags: str = "any") -> None:
+        data = self._value.pack(value)
+        try:
+            self._native.update(key, data, FLAGS[flags])
+        except KernelError as error:
+            if error.errno == errno.ENOENT and flags == "existing":
+                raise KeyError(shown) from None
+            raise self._told(error, shown, value) from None
+
+    # The kernel's number in words that fit the map.
+    def _told(self, error: KernelError, key: Any, value: Any = _NONE) -> KernelError:
+        number, kind = error.errno or 0, self.spec.type
+        text = ""
+        if number == 524:
+            text = f"the kernel does not tell what is in {self!r}"
+        elif value is not _NONE and number in {errno.E2BIG, errno.ENOSPC}:
+            text = f"{self!r} is full or has no index {key!r}: it has room for {self.spec.max_entries} entries"
+        elif value is not _NONE and number == errno.EINVAL and kind in ALIKE:
+            text = f"{self!r} does not take {value!r}: {ALIKE[kind]}"
+        elif value is not _NONE and number == errno.EEXIST:
+            text = f"{self!r} has {key!r} already (errno {number})"
+        elif number == errno.EPERM:
+            text = f"{self!r} is frozen, or was made or opened for reading or writing only (errno {number})"
+        elif number == errno.EBADF:
+            of = OF_OBJECTS.get(kind, "")
+            text = f"{error}; {value if of else key!r} is no descriptor of what {self!r} is for"
+        return KernelError(number, text) if text else error

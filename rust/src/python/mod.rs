@@ -38,6 +38,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(kernel::btf_id, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_members, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_names, module)?)?;
+    module.add_function(wrap_pyfunction!(map::map_ids, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_instructions, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_verdicts, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::clock_offsets, module)?)?;
