@@ -42,6 +42,10 @@ _BtfMember: TypeAlias = tuple[
 class RecordBatch:
     """A batch of rows that speaks the Arrow PyCapsule interface, so that pyarrow, polars … read it without a copy."""
 
+    @staticmethod
+    def imported(reader: object) -> RecordBatch:
+        """The next batch of a `pyarrow.RecordBatchReader`."""
+
     def __len__(self) -> int: ...
     def __arrow_c_schema__(self) -> object: ...
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...

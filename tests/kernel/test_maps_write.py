@@ -243,6 +243,50 @@ def test_keys_of_any_size(size):
         assert [raw(map).lookup(key)[0] for key in keys] == list(range(100))
 
 
+@settings(max_examples=60, deadline=None)
+@given(tables(), st.sampled_from(["hash", "percpu_hash"]))
+def test_what_was_read_goes_in_again(drawn, kind):
+    sides, rows = drawn
+    layouts = [fb.Struct.of("Side", {name: KINDS[kind][0] for name, kind in side.items()}) for side in sides]
+    spec = fb.MapSpec(kind, key=layouts[0], value=layouts[1], max_entries=64)
+    model = {as_bytes(sides[0], key): as_bytes(sides[1], value) for key, value in rows}
+    stride = layouts[1].size + -layouts[1].size % 8
+    with spec.create() as map, spec.create() as tabled, spec.create() as direct:
+        made = RawMap(kind, layouts[0].size, stride, fd=map.fileno())
+        for key, value in model.items():
+            made.update(key, value.ljust(stride, b"\0") * (CPUS if kind == "percpu_hash" else 1))
+        assert tabled.update(map.to_arrow()).done == direct.update(map).done == len(model)
+        for copy in (tabled, direct):
+            found = RawMap(kind, layouts[0].size, stride, fd=copy.fileno())
+            for key, value in model.items():
+                got = found.lookup(key)
+                cpus = CPUS if kind == "percpu_hash" else 1
+                assert [got[at * stride : at * stride + len(value)] for at in range(cpus)] == [value] * cpus
+
+
+def test_queues_stacks_and_bloom_filters_have_no_keys():
+    values = pa.table({"value": [5, 6, 7]})
+    with fb.MapSpec("queue", value=fb.u32, max_entries=2).create() as line:
+        report = line.update(values)
+        assert (report.done, told(report)) == (2, [(2, errno.E2BIG)])
+        assert [line.pop(), line.pop()] == [5, 6]
+    with fb.MapSpec("stack", value=fb.u32, max_entries=3).create() as pile:
+        assert pile.update(values).done == 3
+        assert [pile.pop() for _ in range(3)] == [7, 6, 5]
+    with fb.MapSpec("bloom_filter", value=fb.u32, max_entries=100).create() as seen:
+        assert seen.update(values).done == 3
+        assert all(value in seen for value in (5, 6, 7))
+
+
+def test_sums_of_networks():
+    with fb.MapSpec("lpm_trie", key=fb.ipv4, value=fb.u32, max_entries=8).create() as routes:
+        routes["10.0.0.0/8"] = 1
+        routes["10.1.0.0/16"] = 2
+        with fb.MapSpec("lpm_trie", key=fb.ipv4, value=fb.u32, max_entries=8).create() as copy:
+            assert copy.update(routes.to_arrow()).done == 2
+            assert (copy["10.1.2.3"], copy["10.2.3.4"]) == (2, 1)
+
+
 # -- what is refused by the kernel, row by row -------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from fastbpf import _native
     from fastbpf.maps.map import Map
     from fastbpf.maps.types import Layout
 
@@ -65,9 +66,12 @@ class Reading:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
+        return (pa.record_batch(batch) for batch in self.native())
+
+    def native(self) -> Iterator[_native.RecordBatch]:
+        """The batches as the native module has them."""
         try:
-            for batch in self._native:
-                yield pa.record_batch(batch)
+            yield from self._native
         except KernelError as error:
             if self._drain and error.errno in {*_UNSUPPORTED, errno.EINVAL}:
                 text = f"the kernel cannot drain {self._map!r}; it takes elements out of hashes, queues and stacks"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastbpf.errors import LayoutError
 from fastbpf.maps.columns import columns
+from fastbpf.maps.tables import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ class Watch:
     def __init__(self, map: Map, every: float, *, rates: bool) -> None:
         if type(every) not in {int, float} or not 0 <= every < threading.TIMEOUT_MAX:
             raise LayoutError(f"every={every!r}: give seconds, 0 or more")
+        Reading(map)  # refuses what cannot be read
         self._map = map
         self._every = every
         self._rates = rates
