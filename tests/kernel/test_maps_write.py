@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import enum
 import errno
 import os
 import signal
@@ -264,6 +265,96 @@ def test_what_was_read_goes_in_again(drawn, kind):
                 assert [got[at * stride : at * stride + len(value)] for at in range(cpus)] == [value] * cpus
 
 
+class Part(ctypes.Structure):
+    _fields_ = (("x", ctypes.c_int16), ("y", ctypes.c_uint32))
+
+
+class Whole(ctypes.Structure):
+    _fields_ = (
+        ("low", ctypes.c_uint32, 5),
+        ("middle", ctypes.c_uint32, 17),
+        ("high", ctypes.c_uint32, 10),
+        ("signed", ctypes.c_int64, 40),
+        ("part", Part),
+        ("parts", Part * 2),
+        ("last", ctypes.c_uint8),
+    )
+
+
+part = st.builds(lambda x, y: {"x": x, "y": y}, integers(16, signed=True), integers(32))
+whole = st.fixed_dictionaries(
+    {
+        "low": integers(5),
+        "middle": integers(17),
+        "high": integers(10),
+        "signed": integers(40, signed=True),
+        "part": part,
+        "parts": st.lists(part, min_size=2, max_size=2),
+        "last": integers(8),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(whole, max_size=12))
+def test_structs_and_bitfields_arrive(rows):
+    layout = fb.Struct.from_ctypes(Whole)
+    with (
+        fb.MapSpec("array", value=layout, max_entries=16).create() as map,
+        fb.MapSpec("array", value=layout, max_entries=16).create() as copy,
+    ):
+        if rows:
+            map.update(pa.Table.from_pylist([{"key": at, **row} for at, row in enumerate(rows)]))
+        assert copy.update(map.to_arrow()).done == 16
+        for at, row in enumerate(rows):
+            made = Whole(**{name: value for name, value in row.items() if isinstance(value, int)})
+            made.part = Part(**row["part"])
+            made.parts = (Part * 2)(*(Part(**one) for one in row["parts"]))
+            assert raw(map).lookup(struct.pack("=I", at)) == raw(copy).lookup(struct.pack("=I", at)) == bytes(made)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"low": 32}, 'column "low", row 1: 32 does not fit'),
+        ({"signed": 1 << 39}, 'column "signed", row 1: 549755813888 does not fit'),
+        ({"part": {"x": 1, "y": -1}}, 'column "part", row 1: y: -1 does not fit'),
+        ({"part": {"x": 1, "y": None}}, 'column "part", row 1: y: null'),
+        ({"part": None}, 'column "part", row 1: null'),
+        ({"parts": [{"x": 1, "y": 1}]}, 'column "parts", row 1: '),
+        ({"parts": [{"x": 1, "y": 1}, {"x": 1 << 15, "y": 1}]}, 'column "parts", row 1: x: 32768 does not fit'),
+        ({"parts": [{"x": 1, "y": 1}, None]}, 'column "parts", row 1: null among'),
+    ],
+)
+def test_structs_that_are_refused(change, why):
+    good = {"low": 1, "middle": 2, "high": 3, "signed": 4, "last": 5, "part": {"x": 1, "y": 2}}
+    good["parts"] = [{"x": 1, "y": 1}, {"x": 2, "y": 2}]
+    with fb.MapSpec("hash", key=fb.u32, value=fb.Struct.from_ctypes(Whole), max_entries=4).create() as map:
+        with pytest.raises(fb.LayoutError) as refused:
+            map.update(pa.Table.from_pylist([{"key": 1, **good}, {"key": 2, **good, **change}]))
+        assert why in str(refused.value)
+        assert len(map) == 0
+
+
+class State(enum.IntEnum):
+    IDLE = 0
+    BUSY = 3
+
+
+def test_names_of_numbers_arrive():
+    class Task(fb.Struct):
+        state: State
+
+    with fb.MapSpec("hash", key=fb.u32, value=Task, max_entries=4).create() as map:
+        assert map.update(pl.DataFrame({"key": [1, 2], "state": ["BUSY", "IDLE"]})).done == 2
+        assert map.update(pa.table({"key": [3, 4], "state": [3, 77]})).done == 2
+        found = [raw(map).lookup(struct.pack("=I", key)) for key in (1, 2, 3, 4)]
+        assert [int.from_bytes(data, "little") for data in found] == [3, 0, 3, 77]
+        assert map.update(map.to_arrow()).done == 4
+        with pytest.raises(fb.LayoutError, match='column "state", row 0: BSUY does not fit'):
+            map.update(pa.table({"key": [1], "state": ["BSUY"]}))
+
+
 def test_queues_stacks_and_bloom_filters_have_no_keys():
     values = pa.table({"value": [5, 6, 7]})
     with fb.MapSpec("queue", value=fb.u32, max_entries=2).create() as line:
@@ -278,7 +369,7 @@ def test_queues_stacks_and_bloom_filters_have_no_keys():
         assert all(value in seen for value in (5, 6, 7))
 
 
-def test_sums_of_networks():
+def test_networks():
     with fb.MapSpec("lpm_trie", key=fb.ipv4, value=fb.u32, max_entries=8).create() as routes:
         routes["10.0.0.0/8"] = 1
         routes["10.1.0.0/16"] = 2

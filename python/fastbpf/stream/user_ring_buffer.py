@@ -28,8 +28,9 @@ class UserRingBuffer:
 
     Args:
         ring: the map.
-        record: the layout. Its fields are integers and floats of both byte orders, arrays of them, enums, ports and
-            times (as numbers), `fb.bool8`, `fb.char[N]`, `fb.raw[N]` and addresses.
+        record: the layout. Its fields are integers and floats of both byte orders, bitfields, enums (numbers or names),
+            ports and times (as numbers), `fb.bool8`, `fb.char[N]`, `fb.raw[N]`, addresses, structs, and arrays of
+            numbers and structs.
 
     Raises:
         LayoutError: the map is no user ring buffer; a record that does not fit into it, or a field of another type.
