@@ -234,7 +234,11 @@ def test_the_kernel_knows_the_map_as_it_was_described():
         ({"type": "array_of_maps", "max_entries": 1}, fb.LayoutError, "inner=None: say what the maps"),
         ({"type": "array_of_maps", "max_entries": 1, "inner": "hash"}, fb.LayoutError, "inner='hash'"),
         ({"type": "array_of_maps", "inner": RING}, fb.LayoutError, "max_entries=0"),
-        ({"type": "array_of_maps", "value": fb.u64, "max_entries": 1, "inner": RING}, fb.LayoutError, "is a Map; leave out"),
+        (
+            {"type": "array_of_maps", "value": fb.u64, "max_entries": 1, "inner": RING},
+            fb.LayoutError,
+            "is a Map; leave out",
+        ),
         ({"type": "hash", "key": fb.u32, "value": fb.u32, "max_entries": 1, "inner": RING}, fb.LayoutError, "no maps"),
         ({"type": "ringbuf", "max_entries": 5000}, fb.LayoutError, "power of two"),
         ({"type": "ringbuf", "max_entries": 2048}, fb.LayoutError, "power of two"),
