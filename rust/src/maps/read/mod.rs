@@ -10,8 +10,6 @@ mod layout;
 mod mapped;
 mod source;
 mod table;
-#[cfg(test)]
-mod tests;
 mod walk;
 
 use std::os::fd::AsFd;
