@@ -182,11 +182,13 @@ class Map:
 
 @final
 class MapReader:
-    """A map that is being read, from its beginning to its end. It does not keep the map open."""
+    """A map that is being read, from its beginning to its end. It keeps only a map open that it drains."""
 
     def __iter__(self) -> MapReader: ...
     def __next__(self) -> RecordBatch: ...
     def __arrow_c_schema__(self) -> object: ...
+    def read_all(self) -> list[RecordBatch]:
+        """All batches. After an interruption the next call goes on, and gives all the same."""
 
 @final
 class Program:

@@ -57,8 +57,8 @@ class Map(Dictionary):
     def __init__(self, spec: MapSpec, native: _native.Map) -> None:
         self.spec = spec
         self._native = native
-        # What drain() took out of the kernel and nobody got, for it was interrupted.
-        self._taken: list[pa.RecordBatch] = []
+        # What drain() took out of the kernel and nobody got.
+        self._interrupted: list[Reading] = []
         self._key = key_of(spec)
         self._value = value_of(spec)
 
@@ -143,6 +143,7 @@ class Map(Dictionary):
 
     def close(self) -> None:
         """Lets go of the map; a second time does nothing."""
+        self._interrupted.clear()
         self._native.close()
 
     def __enter__(self) -> Self:

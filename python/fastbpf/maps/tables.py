@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
 from fastbpf.errors import KernelError, LayoutError
@@ -70,8 +71,26 @@ class Reading:
 
     def native(self) -> Iterator[_native.RecordBatch]:
         """The batches as the native module has them."""
-        try:
+        with self._told():
             yield from self._native
+
+    def table(self) -> pa.Table:
+        """All batches; after an interruption, those that were read before and the rest."""
+        import pyarrow as pa
+
+        with self._told():
+            return pa.Table.from_batches([pa.record_batch(batch) for batch in self._native.read_all()], self.schema)
+
+    def stream(self, requested_schema: object) -> object:
+        """Batches as an Arrow stream, in its capsule."""
+        import pyarrow as pa
+
+        return pa.RecordBatchReader.from_batches(self.schema, iter(self)).__arrow_c_stream__(requested_schema)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except KernelError as error:
             if self._drain and error.errno in {*_UNSUPPORTED, errno.EINVAL}:
                 text = f"the kernel cannot drain {self._map!r}; it takes elements out of hashes, queues and stacks"
@@ -81,28 +100,15 @@ class Reading:
                 raise
             raise KernelError(error.errno, text) from None
 
-    def table(self) -> pa.Table:
-        """All batches."""
-        import pyarrow as pa
-
-        return pa.Table.from_batches(list(self), self.schema)
-
-    def stream(self, requested_schema: object) -> object:
-        """Batches as an Arrow stream, in its capsule."""
-        import pyarrow as pa
-
-        return pa.RecordBatchReader.from_batches(self.schema, iter(self)).__arrow_c_stream__(requested_schema)
-
 
 def drained(map: Map) -> pa.Table:
     """All elements, taken out of the map. What an interrupted call took, the next one begins with."""
-    import pyarrow as pa
-
-    reading = Reading(map, drain=True)
-    for batch in reading:
-        map._taken.append(batch)
-    taken, map._taken = map._taken, []
-    return pa.Table.from_batches(taken, reading.schema)
+    reading = map._interrupted.pop() if map._interrupted else Reading(map, drain=True)
+    try:
+        return reading.table()
+    except BaseException:
+        map._interrupted.append(reading)
+        raise
 
 
 def _fields(layout: Layout | None, name: str) -> Fields:

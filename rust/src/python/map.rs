@@ -146,7 +146,7 @@ impl Map {
         let map = self.open()?;
         let reduce = reduce.map(way).transpose()?;
         let reader = Reader::new(&map, Request { key, value, names, cpus, reduce, locked, drain, rows })?;
-        Ok(MapReader::new(&map, reader))
+        Ok(MapReader::new(&map, reader, drain))
     }
 
     fn freeze(&self) -> Result<()> {

@@ -69,12 +69,11 @@ impl Mapping {
     // Copies memory that others may be writing to: each word of 8 bytes is one that stood there as a whole.
     pub(crate) fn copy_words(&self, at: usize, to: &mut [u8]) {
         assert!(at.is_multiple_of(8) && at + to.len().next_multiple_of(8) <= self.len, "within the mapping");
-        // SAFETY: within the mapping, whose address is a page's.
-        let base = unsafe { self.base.as_ptr().add(at) }.cast::<u64>();
+        let base = self.base.cast::<u64>();
         let word = |index: usize| {
-            // SAFETY: as above; every word that is read was seen to lie within. Loads of this size may be of memory
+            // SAFETY: a word of the mapping, which begins with a page: seen above. Loads of this size may be of memory
             // that cannot be written.
-            unsafe { AtomicU64::from_ptr(base.add(index)) }.load(Ordering::Relaxed).to_ne_bytes()
+            unsafe { AtomicU64::from_ptr(base.add(at / 8 + index).as_ptr()) }.load(Ordering::Relaxed).to_ne_bytes()
         };
         let (words, rest) = to.as_chunks_mut();
         for (index, to) in words.iter_mut().enumerate() {

@@ -94,3 +94,38 @@ impl Seen {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(keys: &[u8]) -> Chunk {
+        let mut chunk = Chunk::new(1, 2, 100);
+        for &key in keys {
+            let (to, value) = chunk.next();
+            to[0] = key;
+            value.copy_from_slice(&[key, key + 1]);
+            chunk.len += 1;
+        }
+        chunk
+    }
+
+    #[test]
+    fn what_was_read_before_is_left_out() {
+        let mut seen = Seen::new();
+        for (keys, new) in [(&[1, 2, 2, 3][..], &[1, 2, 3][..]), (&[3, 1, 2], &[]), (&[4, 1, 5], &[4, 5]), (&[], &[])] {
+            let mut chunk = chunk(keys);
+            seen.filter(&mut chunk).unwrap();
+            assert_eq!(&chunk.keys[..chunk.len], new);
+            let values: Vec<u8> = new.iter().flat_map(|key| [*key, key + 1]).collect();
+            assert_eq!(chunk.values[..2 * chunk.len], values);
+        }
+    }
+
+    #[test]
+    fn a_walk_that_never_ends_is_ended() {
+        let mut seen = Seen::new();
+        let errno = (0..100_000).find_map(|_| seen.filter(&mut chunk(&[1, 2, 3])).err());
+        assert!(matches!(errno, Some(Error::Kernel { source, .. }) if source.raw_os_error() == Some(libc::EAGAIN)));
+    }
+}

@@ -76,18 +76,18 @@ impl Fold {
                 match self.way {
                     Way::Max | Way::Min => to.copy_from_slice(self.furthest(*number, values)),
                     _ if !number.is_integer() => {
-                        let cpus = values.len() as f64;
+                        let count = values.len();
                         let sum: f64 = values.map(|value| float(*number, value)).sum();
-                        to.copy_from_slice(&(if self.way == Way::Sum { sum } else { sum / cpus }).to_ne_bytes());
+                        to.copy_from_slice(&if self.way == Way::Sum { sum } else { mean(sum, count) }.to_ne_bytes());
                     }
                     _ => {
-                        let cpus = values.len();
+                        let count = values.len();
                         let sum: i128 = values.map(|value| integer(*number, value)).sum();
                         to.copy_from_slice(&match self.way {
-                            // Modulo 2^64, as counters are.
-                            Way::Mean if *whole => ((sum / cpus as i128) as u64).to_ne_bytes(),
-                            Way::Mean => (sum as f64 / cpus as f64).to_ne_bytes(),
-                            _ => (sum as u64).to_ne_bytes(),
+                            Way::Mean if *whole => modulo(sum / count as i128).to_ne_bytes(),
+                            #[expect(clippy::cast_precision_loss, reason = "a mean is a float")]
+                            Way::Mean => mean(sum as f64, count).to_ne_bytes(),
+                            _ => modulo(sum).to_ne_bytes(),
                         });
                     }
                 }
@@ -111,6 +111,16 @@ impl Fold {
         }
         best
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "there are fewer CPUs")]
+fn mean(sum: f64, count: usize) -> f64 {
+    sum / count as f64
+}
+
+// Modulo 2^64, as counters are.
+fn modulo(sum: i128) -> u64 {
+    sum.cast_unsigned() as u64
 }
 
 fn counted(scalar: &str, kind: &Kind) -> String {

@@ -1,4 +1,4 @@
-//! Arrays whose values are mapped into memory (BPF_F_MMAPABLE, Linux 5.5): read without a system call.
+//! Arrays whose values are mapped into memory (`BPF_F_MMAPABLE`, Linux 5.5): read without a system call.
 
 use std::os::fd::BorrowedFd;
 

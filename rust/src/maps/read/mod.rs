@@ -10,8 +10,6 @@ mod layout;
 mod mapped;
 mod source;
 mod table;
-#[cfg(test)]
-mod tests;
 mod walk;
 
 use std::os::fd::AsFd;
@@ -65,6 +63,7 @@ pub(crate) struct Reader {
     at: usize,
     table: Table,
     clocks: Offsets,
+    error: Option<Error>,
 }
 
 impl Reader {
@@ -78,7 +77,7 @@ impl Reader {
         let most = if entries == 0 { ROWS } else { entries.saturating_mul(layout.each()) };
         let usual = if info.type_ == MapType::BPF_MAP_TYPE_ARRAY as u32 { ROWS_OF_ARRAYS } else { ROWS };
         let table = Table::new(plans, &names, rows.unwrap_or(usual).min(most));
-        Ok(Self { source, chunk, layout, rows: 0, at: 0, table, clocks: clock::look(false).latest() })
+        Ok(Self { source, chunk, layout, rows: 0, at: 0, table, clocks: clock::look(false).latest(), error: None })
     }
 
     pub(crate) fn schema(&self) -> SchemaRef {
@@ -94,8 +93,18 @@ impl Reader {
                     return self.table.cut();
                 }
             }
-            if !self.source.fill(map.as_fd(), &mut self.chunk)? {
-                return self.table.cut();
+            if let Some(error) = self.error.take() {
+                return Err(error);
+            }
+            match self.source.fill(map.as_fd(), &mut self.chunk) {
+                Ok(true) => {}
+                Ok(false) => return self.table.cut(),
+                // What was read before is told before.
+                Err(error) if self.table.len() > 0 => {
+                    self.error = Some(error);
+                    return self.table.cut();
+                }
+                Err(error) => return Err(error),
             }
             self.rows = self.layout.rows(&self.chunk);
             self.at = 0;

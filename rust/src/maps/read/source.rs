@@ -10,7 +10,7 @@ use super::mapped::Mapped;
 use super::walk::{Pops, Walk};
 use crate::error::{Error, Result};
 use crate::sys::bpf::MapType;
-use crate::sys::bpf::read::LOCK;
+use crate::sys::bpf::read::{LOCK, map_read_batch};
 
 // Their keys are numbers from 0 on, which nobody deletes.
 const NUMBERED: [MapType; 11] = [
@@ -80,20 +80,22 @@ impl Source {
         }
         let more = match &mut self.way {
             Way::Mapped(mapped) => mapped.fill(chunk),
-            Way::Batches(batches) => match batches.fill(map, self.entries, chunk)? {
-                Filled::More => true,
-                Filled::End => false,
-                Filled::Refused(error) if self.drain => {
-                    return Err(Error::kernel("the kernel does not take elements out of this map while it reads it")(
-                        error,
-                    ));
+            Way::Batches(batches) => {
+                match batches.fill(self.entries, chunk, |batch| map_read_batch(map, batch, self.drain, self.flags))? {
+                    Filled::More => true,
+                    Filled::End => false,
+                    Filled::Refused(error) if self.drain => {
+                        return Err(Error::kernel(
+                            "the kernel does not take elements out of this map while it reads it",
+                        )(error));
+                    }
+                    Filled::Refused(_) => {
+                        let at = batches.key(chunk.key_size);
+                        self.walk(at);
+                        return self.fill(map, chunk);
+                    }
                 }
-                Filled::Refused(_) => {
-                    let at = batches.key(chunk.key_size);
-                    self.walk(at);
-                    return self.fill(map, chunk);
-                }
-            },
+            }
             Way::Walk(walk) => walk.fill(map, chunk)?,
             Way::Pops(pops) => pops.fill(map, chunk)?,
             Way::Unknown | Way::End => return Ok(false),
@@ -115,7 +117,7 @@ impl Source {
         {
             Way::Mapped(mapped)
         } else {
-            Way::Batches(Batches::new(chunk.key_size, self.drain, self.flags))
+            Way::Batches(Batches::new(chunk.key_size))
         };
         if !self.is_of(&HASHES) && !self.is_of(&NUMBERED) && !matches!(self.way, Way::Pops(_)) {
             self.seen = Some(Seen::new());

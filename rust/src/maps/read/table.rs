@@ -46,7 +46,8 @@ impl Table {
         Arc::clone(&self.schema)
     }
 
-    fn len(&self) -> usize {
+    // Rows of the open batch.
+    pub(super) fn len(&self) -> usize {
         self.parts.first().map_or(0, Columns::len)
     }
 
