@@ -12,6 +12,7 @@ __all__ = [
     "Link",
     "Load",
     "Map",
+    "Memory",
     "Object",
     "Program",
     "RecordBatch",
@@ -137,11 +138,35 @@ class Map:
     def next_key(self, key: bytes | None) -> bytes | None:
         """The key after this one, the first after None, None after the last."""
 
+    def memory(self, len: int, writable: bool) -> Memory:
+        """The first bytes of its values, mapped."""
+
     def freeze(self) -> None:
         """Takes the right to write elements from every process, this one too (BPF_MAP_FREEZE)."""
 
     def close(self) -> None:
         """Lets go of the map."""
+
+@final
+class Memory:
+    """The memory of a map, which stays when the map is closed. Raises `LayoutError` for what is beyond it."""
+
+    def __len__(self) -> int: ...
+    @property
+    def writable(self) -> bool:
+        """Whether it can be written to."""
+
+    def read(self, at: int, size: int) -> bytes:
+        """Aligned numbers of up to 8 bytes are read whole."""
+
+    def write(self, at: int, bytes: bytes) -> None:
+        """Aligned numbers of up to 8 bytes are written whole."""
+
+    def fetch_add(self, at: int, size: int, value: int) -> int:
+        """What was there before."""
+
+    def compare_exchange(self, at: int, size: int, old: int, new: int) -> bool:
+        """Whether the old one was there."""
 
 @final
 class Program:

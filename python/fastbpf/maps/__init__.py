@@ -5,5 +5,6 @@ from fastbpf.maps.given import check_given, read_only
 from fastbpf.maps.info import MapInfo, loaded_maps
 from fastbpf.maps.map import Map
 from fastbpf.maps.spec import MapSpec
+from fastbpf.maps.variables import Variables
 
-__all__ = ["Map", "MapInfo", "MapSpec", "check_given", "loaded_maps", "possible_cpus", "read_only"]
+__all__ = ["Map", "MapInfo", "MapSpec", "Variables", "check_given", "loaded_maps", "possible_cpus", "read_only"]

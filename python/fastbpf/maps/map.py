@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from fastbpf import _native
+    from fastbpf.maps.atomics import Atomics
     from fastbpf.maps.info import MapInfo
     from fastbpf.maps.spec import MapSpec
     from fastbpf.maps.types import Layout
+    from fastbpf.maps.variables import Variables
 
 __all__ = ["Map"]
 
@@ -53,6 +55,8 @@ class Map(MutableMapping[Any, Any]):
         self._native = native
         self._key = key_of(spec)
         self._value = value_of(spec)
+        self._variables: Variables | None = None
+        self._atomics: Atomics | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, key: Layout | None = None, value: Layout | None = None) -> Self:
@@ -135,6 +139,7 @@ class Map(MutableMapping[Any, Any]):
 
     def close(self) -> None:
         """Lets go of the map; a second time does nothing."""
+        self._unmap()
         self._native.close()
 
     def __enter__(self) -> Self:
@@ -177,6 +182,8 @@ class Map(MutableMapping[Any, Any]):
 
         There is no way back. The verifier takes for constant what programs may not change either (BPF_F_RDONLY_PROG).
         """
+        # The kernel freezes nothing that is mapped for writing.
+        self._unmap()
         try:
             self._native.freeze()
         except KernelError as error:
@@ -300,6 +307,59 @@ class Map(MutableMapping[Any, Any]):
         """
         self._only({"bloom_filter"}, "add")
         self._put(b"", value, value)
+
+    def fetch_add(self, key: Any, amount: int = 1, *, field: str | None = None) -> int:
+        """Adds to a number in a value, which wraps around, and gives what was there before; no change is lost by it.
+
+        In array, hash and lru_hash maps; Linux 5.14, or 5.5 for arrays with BPF_F_MMAPABLE.
+
+        Args:
+            key: which element; KeyError when there is none.
+            amount: what to add, less than 0 to subtract.
+            field: which field of the value, if that is a `Struct`: one of `fb.u32`, `u64`, `i32`, `i64`.
+
+        Raises:
+            LayoutError: a map or a field that cannot be changed so.
+        """
+        was = self._changes().add(key, amount, field)
+        if was is None:
+            raise KeyError(key)
+        return was
+
+    def compare_exchange(self, key: Any, expected: int, value: int, *, field: str | None = None) -> bool:
+        """Puts a number in a value if what is there is `expected`: whether it was. See `fetch_add`."""
+        done = self._changes().exchange(key, expected, value, field)
+        if done is None:
+            raise KeyError(key)
+        return done
+
+    @property
+    def variables(self) -> Variables:
+        """The fields of an array's only value as attributes: the global variables of a program, in its ".data" map.
+
+        LayoutError for maps of other types, and of values without fields.
+        """
+        from fastbpf.maps.variables import Variables
+
+        if self.spec.type != "array" or self.spec.max_entries != 1:
+            raise LayoutError(
+                f"{self!r} has no variables: an array of one element has, such as .data, .bss and .rodata"
+            )
+        if self._variables is None:
+            self._variables = Variables([self])
+        return self._variables
+
+    def _unmap(self) -> None:
+        if self._atomics is not None:
+            self._atomics.close()
+        self._variables = self._atomics = None
+
+    def _changes(self) -> Atomics:
+        from fastbpf.maps.atomics import Atomics
+
+        if self._atomics is None:
+            self._atomics = Atomics(self)
+        return self._atomics
 
     def _only(self, kinds: set[str], what: str) -> None:
         if self.spec.type not in kinds:

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::btf::member;
+use super::memory::Memory;
 use crate::btf::layout::Member;
 use crate::error::{Error, Result};
 use crate::maps;
@@ -103,6 +104,10 @@ impl Map {
 
     fn next_key<'py>(&self, py: Python<'py>, key: Option<&[u8]>) -> Result<Option<Bound<'py, PyBytes>>> {
         Ok(self.open()?.next_key(key)?.map(|key| PyBytes::new(py, &key)))
+    }
+
+    fn memory(&self, len: usize, writable: bool) -> Result<Memory> {
+        self.open()?.memory(len, writable).map(Memory::from)
     }
 
     fn freeze(&self) -> Result<()> {

@@ -8,6 +8,7 @@ mod error;
 mod kernel;
 mod link;
 mod map;
+mod memory;
 mod object;
 mod program;
 mod stream;
@@ -22,6 +23,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<decoder::Decoder>()?;
     module.add_class::<link::Link>()?;
     module.add_class::<map::Map>()?;
+    module.add_class::<memory::Memory>()?;
     module.add_class::<object::Load>()?;
     module.add_class::<object::Object>()?;
     module.add_class::<program::Program>()?;
