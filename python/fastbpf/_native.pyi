@@ -138,8 +138,8 @@ class Map:
     def next_key(self, key: bytes | None) -> bytes | None:
         """The key after this one, the first after None, None after the last."""
 
-    def memory(self, len: int, writable: bool) -> Memory:
-        """The first bytes of its values, mapped."""
+    def memory(self, address: int, len: int, writable: bool) -> Memory:
+        """The first bytes of its values, mapped; at that address if there is room, wherever there is if it is 0."""
 
     def freeze(self) -> None:
         """Takes the right to write elements from every process, this one too (BPF_MAP_FREEZE)."""
@@ -149,7 +149,7 @@ class Map:
 
 @final
 class Memory:
-    """The memory of a map, which stays when the map is closed. Raises `LayoutError` for what is beyond it."""
+    """The memory of a map. Raises `LayoutError` for what is beyond it."""
 
     def __len__(self) -> int: ...
     @property
@@ -167,6 +167,9 @@ class Memory:
 
     def compare_exchange(self, at: int, size: int, old: int, new: int) -> bool:
         """Whether the old one was there."""
+
+    def close(self) -> None:
+        """Unmaps it."""
 
 @final
 class Program:

@@ -31,7 +31,6 @@ from fastbpf.asm import (
 )
 from fastbpf.errors import LayoutError
 from fastbpf.maps.types import article
-from fastbpf.maps.variables import memory_of
 from fastbpf.record import FieldType
 from fastbpf.record.types import INTEGERS, Number, duration
 
@@ -60,7 +59,6 @@ class Atomics:
                 f"{map!r} is {article(map.spec.type)} {map.spec.type}; atomic changes are of {kinds} maps"
             )
         self._map = map
-        self._memory = memory_of(map)
         self._programs: dict[tuple[int, int, str], _native.Program] = {}
 
     def add(self, key: Any, amount: int, field: str | None) -> int | None:
@@ -84,19 +82,19 @@ class Atomics:
         """Lets go of the programs, which keep the map."""
         for program in self._programs.values():
             program.close()
-        self._memory = None
 
     def _changed(self, key: Any, offset: int, size: int, operand: int, expected: int | None) -> int | None:
         packed = self._map._key.pack(key)
-        if self._memory is not None and self._memory.writable:
+        memory = self._map._shared()
+        if memory is not None and memory.writable:
             (index,) = struct.unpack("=I", packed)
             if index >= self._map.spec.max_entries:
                 return None
             value = self._map.spec.value
             at = index * (value.size + -value.size % 8) + offset if value is not None else offset
             if expected is None:
-                return self._memory.fetch_add(at, size, operand)
-            return expected if self._memory.compare_exchange(at, size, expected, operand) else ~expected
+                return memory.fetch_add(at, size, operand)
+            return expected if memory.compare_exchange(at, size, expected, operand) else ~expected
         program = self._program(offset, size, "add" if expected is None else "exchange")
         context = struct.pack("=QQQ", operand, expected or 0, 0) + packed + bytes(-len(packed) % 8)
         found, _, _, after = program.test_run(None, context, 0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps.cpus import possible_cpus
 from fastbpf.maps.elements import Refused, key_of, value_of
-from fastbpf.maps.types import ALIKE, ENDLESS, OF_OBJECTS, QUEUES
+from fastbpf.maps.types import ALIKE, ENDLESS, OF_OBJECTS, QUEUES, SPARSE
 from fastbpf.privileges import remedied
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fastbpf import _native
     from fastbpf.maps.atomics import Atomics
     from fastbpf.maps.info import MapInfo
+    from fastbpf.maps.memory import Memory
     from fastbpf.maps.spec import MapSpec
     from fastbpf.maps.types import Layout
     from fastbpf.maps.variables import Variables
@@ -55,7 +56,7 @@ class Map(MutableMapping[Any, Any]):
         self._native = native
         self._key = key_of(spec)
         self._value = value_of(spec)
-        self._variables: Variables | None = None
+        self._memory: _native.Memory | None = None
         self._atomics: Atomics | None = None
 
     @classmethod
@@ -228,8 +229,7 @@ class Map(MutableMapping[Any, Any]):
         for _ in count() if self.spec.type in ENDLESS else range(self.spec.max_entries or possible_cpus()):
             if key is None:
                 return
-            # Where there is no program or map, there is a key all the same.
-            if self.spec.type not in ALIKE or self._native.lookup(key) is not None:
+            if self.spec.type not in SPARSE or self._native.lookup(key) is not None:
                 yield self._key.unpack(key)
             key = self._next(key)
 
@@ -334,6 +334,20 @@ class Map(MutableMapping[Any, Any]):
         return done
 
     @property
+    def memory(self) -> Memory:
+        """The values of an array with BPF_F_MMAPABLE, one after another (Linux 5.5), or an arena (Linux 6.9).
+
+        LayoutError for other maps.
+        """
+        from fastbpf.maps.memory import Memory
+
+        if (native := self._shared()) is None:
+            raise LayoutError(
+                f"{self!r} shares no memory: arenas do, and arrays with the flag BPF_F_MMAPABLE (1 << 10)"
+            )
+        return Memory(native)
+
+    @property
     def variables(self) -> Variables:
         """The fields of an array's only value as attributes: the global variables of a program, in its ".data" map.
 
@@ -345,14 +359,22 @@ class Map(MutableMapping[Any, Any]):
             raise LayoutError(
                 f"{self!r} has no variables: an array of one element has, such as .data, .bss and .rodata"
             )
-        if self._variables is None:
-            self._variables = Variables([self])
-        return self._variables
+        return Variables([self])
+
+    # One mapping for all who use it; None where the kernel has none.
+    def _shared(self) -> _native.Memory | None:
+        from fastbpf.maps.memory import mapped
+
+        if self._memory is None:
+            self._memory = mapped(self)
+        return self._memory
 
     def _unmap(self) -> None:
         if self._atomics is not None:
             self._atomics.close()
-        self._variables = self._atomics = None
+        if self._memory is not None:
+            self._memory.close()
+        self._atomics = self._memory = None
 
     def _changes(self) -> Atomics:
         from fastbpf.maps.atomics import Atomics
@@ -387,7 +409,7 @@ class Map(MutableMapping[Any, Any]):
     def _told(self, error: KernelError, key: Any, value: Any = _NONE) -> KernelError:
         number, kind = error.errno or 0, self.spec.type
         text = ""
-        if number == 524:
+        if number in {524, errno.EOPNOTSUPP}:
             text = f"the kernel does not tell what is in {self!r}"
         elif value is not _NONE and number in {errno.E2BIG, errno.ENOSPC}:
             text = f"{self!r} is full or has no index {key!r}: it has room for {self.spec.max_entries} entries"

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastbpf.errors import KernelError, LayoutError
-from fastbpf.maps.types import MMAPABLE
 from fastbpf.record import FieldType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fastbpf import _native
     from fastbpf.maps.map import Map
 
-__all__ = ["Variables", "memory_of"]
+__all__ = ["Variables"]
 
 
 class _Place(NamedTuple):
@@ -34,10 +31,9 @@ class Variables:
     Source: Documentation/bpf/btf.rst (BTF_KIND_DATASEC); bpf(2), BPF_F_MMAPABLE (Linux 5.5).
     """
 
-    __slots__ = ("__memories", "__places")
+    __slots__ = ("__places",)
 
     __places: dict[str, _Place]
-    __memories: dict[int, _native.Memory | None]
 
     def __init__(self, maps: Iterable[Map]) -> None:
         places = {}
@@ -48,7 +44,6 @@ class Variables:
             for name, kind in layout.fields.items():
                 places[name] = _Place(one, layout.offset(name), kind)
         object.__setattr__(self, "_Variables__places", places)
-        object.__setattr__(self, "_Variables__memories", {})
 
     def __dir__(self) -> list[str]:
         return sorted(self.__places)
@@ -58,7 +53,7 @@ class Variables:
 
     def __getattr__(self, name: str) -> Any:
         place = self.__place(name)
-        memory = self.__memory(place.map)
+        memory = place.map._shared()
         if memory is not None:
             return place.kind.unpack(memory.read(place.offset, place.kind.size))
         data = place.map._native.lookup(bytes(4)) or b""
@@ -66,7 +61,7 @@ class Variables:
 
     def __setattr__(self, name: str, value: Any) -> None:
         place = self.__place(name)
-        memory = self.__memory(place.map)
+        memory = place.map._shared()
         if memory is None:
             raise LayoutError(f"{name} cannot be written alone: {place.map!r} was made without BPF_F_MMAPABLE")
         try:
@@ -85,30 +80,3 @@ class Variables:
 
             raise AttributeError(f"there is no variable {name!r}{nearest(name, self.__places)}")
         return place
-
-    def __memory(self, map: Map) -> _native.Memory | None:
-        # A closed map says so.
-        if map.fileno() not in self.__memories:
-            self.__memories[map.fileno()] = memory_of(map)
-        return self.__memories[map.fileno()]
-
-
-def memory_of(map: Map) -> _native.Memory | None:
-    """The values of an array, or an arena, as memory; None where the kernel does not share it.
-
-    What cannot be written is mapped for reading: frozen maps, and those that were made so.
-    """
-    spec = map.spec
-    if spec.type not in {"array", "arena"} or not map.info.flags & MMAPABLE:
-        return None
-    page = os.sysconf("SC_PAGE_SIZE")
-    size = spec.max_entries * page
-    if spec.type == "array" and spec.value is not None:
-        size = spec.max_entries * (spec.value.size + -spec.value.size % 8)
-    size += -size % page
-    try:
-        return map._native.memory(size, True)
-    except KernelError as error:
-        if error.errno not in {errno.EPERM, errno.EACCES}:
-            raise
-        return map._native.memory(size, False)

@@ -86,8 +86,8 @@ impl Map {
     }
 
     // The first `len` bytes of its values (BPF_F_MMAPABLE), or of an arena.
-    pub(crate) fn memory(&self, len: usize, writable: bool) -> Result<Shared> {
-        Shared::of_map(self.fd.as_fd(), len, writable).map_err(Error::kernel("cannot map the map's memory"))
+    pub(crate) fn memory(&self, address: usize, len: usize, writable: bool) -> Result<Shared> {
+        Shared::of_map(self.fd.as_fd(), address, len, writable).map_err(Error::kernel("cannot map the map's memory"))
     }
 
     pub(crate) fn freeze(&self) -> Result<()> {

@@ -106,8 +106,8 @@ impl Map {
         Ok(self.open()?.next_key(key)?.map(|key| PyBytes::new(py, &key)))
     }
 
-    fn memory(&self, len: usize, writable: bool) -> Result<Memory> {
-        self.open()?.memory(len, writable).map(Memory::from)
+    fn memory(&self, address: usize, len: usize, writable: bool) -> Result<Memory> {
+        self.open()?.memory(address, len, writable).map(Memory::from)
     }
 
     fn freeze(&self) -> Result<()> {

@@ -56,8 +56,9 @@ macro_rules! cells {
 }
 
 impl Shared {
-    pub(crate) fn of_map(map: BorrowedFd<'_>, len: usize, writable: bool) -> io::Result<Self> {
-        Ok(Self { mapping: Mapping::of_map(map, 0, len, writable)?, writable, process: process::id() })
+    pub(crate) fn of_map(map: BorrowedFd<'_>, address: usize, len: usize, writable: bool) -> io::Result<Self> {
+        let mapping = Mapping::of_map_near(address, map, 0, len, writable)?;
+        Ok(Self { mapping, writable, process: process::id() })
     }
 
     pub(crate) fn len(&self) -> usize {
