@@ -13,6 +13,7 @@ __all__ = [
     "Load",
     "Map",
     "MapReader",
+    "Memory",
     "Object",
     "Program",
     "RecordBatch",
@@ -174,6 +175,9 @@ class Map:
     ) -> MapReader:
         """All elements as batches of at most `rows` rows. `names` are the columns', `cpus` the possible CPUs' numbers."""
 
+    def memory(self, address: int, len: int, writable: bool) -> Memory:
+        """The first bytes of its values, mapped; at that address if there is room, wherever there is if it is 0."""
+
     def freeze(self) -> None:
         """Takes the right to write elements from every process, this one too (BPF_MAP_FREEZE)."""
 
@@ -189,6 +193,30 @@ class MapReader:
     def __arrow_c_schema__(self) -> object: ...
     def read_all(self) -> list[RecordBatch]:
         """All batches. After an interruption the next call goes on, and gives all the same."""
+
+@final
+class Memory:
+    """The memory of a map. Raises `LayoutError` for what is beyond it."""
+
+    def __len__(self) -> int: ...
+    @property
+    def writable(self) -> bool:
+        """Whether it can be written to."""
+
+    def read(self, at: int, size: int) -> bytes:
+        """Aligned numbers of up to 8 bytes are read whole."""
+
+    def write(self, at: int, bytes: bytes) -> None:
+        """Aligned numbers of up to 8 bytes are written whole."""
+
+    def fetch_add(self, at: int, size: int, value: int) -> int:
+        """What was there before."""
+
+    def compare_exchange(self, at: int, size: int, old: int, new: int) -> bool:
+        """Whether the old one was there."""
+
+    def close(self) -> None:
+        """Unmaps it."""
 
 @final
 class Program:

@@ -14,7 +14,7 @@ from fastbpf.maps.cpus import possible_cpus
 from fastbpf.maps.dictionary import Dictionary
 from fastbpf.maps.elements import Refused, key_of, value_of
 from fastbpf.maps.tables import Reading, drained
-from fastbpf.maps.types import ALIKE, ENDLESS, OF_OBJECTS, QUEUES
+from fastbpf.maps.types import ALIKE, ENDLESS, OF_OBJECTS, QUEUES, SPARSE
 from fastbpf.maps.watch import Watch, wait_for
 from fastbpf.maps.write import FLAGS, Report, delete_rows, flag, update_rows
 from fastbpf.privileges import remedied
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fastbpf import _native
+    from fastbpf.maps.atomics import Atomics
     from fastbpf.maps.info import MapInfo
+    from fastbpf.maps.memory import Memory
     from fastbpf.maps.spec import MapSpec
     from fastbpf.maps.tables import Reduce
     from fastbpf.maps.types import Layout
+    from fastbpf.maps.variables import Variables
 
 __all__ = ["Map"]
 
@@ -61,6 +64,8 @@ class Map(Dictionary):
         self._interrupted: list[Reading] = []
         self._key = key_of(spec)
         self._value = value_of(spec)
+        self._memory: _native.Memory | None = None
+        self._atomics: Atomics | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, key: Layout | None = None, value: Layout | None = None) -> Self:
@@ -144,6 +149,7 @@ class Map(Dictionary):
     def close(self) -> None:
         """Lets go of the map; a second time does nothing."""
         self._interrupted.clear()
+        self._unmap()
         self._native.close()
 
     def __enter__(self) -> Self:
@@ -186,6 +192,8 @@ class Map(Dictionary):
 
         There is no way back. The verifier takes for constant what programs may not change either (BPF_F_RDONLY_PROG).
         """
+        # The kernel freezes nothing that is mapped for writing.
+        self._unmap()
         try:
             self._native.freeze()
         except KernelError as error:
@@ -230,8 +238,7 @@ class Map(Dictionary):
         for _ in count() if self.spec.type in ENDLESS else range(self.spec.max_entries or possible_cpus()):
             if key is None:
                 return
-            # Where there is no program or map, there is a key all the same.
-            if self.spec.type not in ALIKE or self._native.lookup(key) is not None:
+            if self.spec.type not in SPARSE or self._native.lookup(key) is not None:
                 yield self._key.unpack(key)
             key = self._next(key)
 
@@ -473,6 +480,81 @@ class Map(Dictionary):
         self._only({"bloom_filter"}, "add")
         self._put(b"", value, value)
 
+    def fetch_add(self, key: Any, amount: int = 1, *, field: str | None = None) -> int:
+        """Adds to a number in a value, which wraps around, and gives what was there before; no change is lost by it.
+
+        In array, hash and lru_hash maps; Linux 5.14, or 5.5 for arrays with BPF_F_MMAPABLE.
+
+        Args:
+            key: which element; KeyError when there is none.
+            amount: what to add, less than 0 to subtract.
+            field: which field of the value, if that is a `Struct`: one of `fb.u32`, `u64`, `i32`, `i64`.
+
+        Raises:
+            LayoutError: a map or a field that cannot be changed so.
+        """
+        was = self._changes().add(key, amount, field)
+        if was is None:
+            raise KeyError(key)
+        return was
+
+    def compare_exchange(self, key: Any, expected: int, value: int, *, field: str | None = None) -> bool:
+        """Puts a number in a value if what is there is `expected`: whether it was. See `fetch_add`."""
+        done = self._changes().exchange(key, expected, value, field)
+        if done is None:
+            raise KeyError(key)
+        return done
+
+    @property
+    def memory(self) -> Memory:
+        """The values of an array with BPF_F_MMAPABLE, one after another (Linux 5.5), or an arena (Linux 6.9).
+
+        LayoutError for other maps.
+        """
+        from fastbpf.maps.memory import Memory
+
+        if (native := self._shared()) is None:
+            raise LayoutError(
+                f"{self!r} shares no memory: arenas do, and arrays with the flag BPF_F_MMAPABLE (1 << 10)"
+            )
+        return Memory(native)
+
+    @property
+    def variables(self) -> Variables:
+        """The fields of an array's only value as attributes: the global variables of a program, in its ".data" map.
+
+        LayoutError for maps of other types, and of values without fields.
+        """
+        from fastbpf.maps.variables import Variables
+
+        if self.spec.type != "array" or self.spec.max_entries != 1:
+            raise LayoutError(
+                f"{self!r} has no variables: an array of one element has, such as .data, .bss and .rodata"
+            )
+        return Variables([self])
+
+    # One mapping for all who use it; None where the kernel has none.
+    def _shared(self) -> _native.Memory | None:
+        from fastbpf.maps.memory import mapped
+
+        if self._memory is None:
+            self._memory = mapped(self)
+        return self._memory
+
+    def _unmap(self) -> None:
+        if self._atomics is not None:
+            self._atomics.close()
+        if self._memory is not None:
+            self._memory.close()
+        self._atomics = self._memory = None
+
+    def _changes(self) -> Atomics:
+        from fastbpf.maps.atomics import Atomics
+
+        if self._atomics is None:
+            self._atomics = Atomics(self)
+        return self._atomics
+
     def _only(self, kinds: set[str], what: str) -> None:
         if self.spec.type not in kinds:
             raise LayoutError(f"{self!r} has no {what}: {' and '.join(sorted(kinds))} maps have it")
@@ -499,7 +581,7 @@ class Map(Dictionary):
     def _told(self, error: KernelError, key: Any, value: Any = _NONE) -> KernelError:
         number, kind = error.errno or 0, self.spec.type
         text = ""
-        if number == 524:
+        if number in {524, errno.EOPNOTSUPP}:
             text = f"the kernel does not tell what is in {self!r}"
         elif value is not _NONE and number in {errno.E2BIG, errno.ENOSPC}:
             text = f"{self!r} is full or has no index {key!r}: it has room for {self.spec.max_entries} entries"

@@ -48,6 +48,8 @@ ALIKE: Final = {
     "array_of_maps": "all its maps have one type, sizes and flags",
     "hash_of_maps": "all its maps have one type, sizes and flags",
 }
+# A walk over them gives each index, whether there is something or not.
+SPARSE: Final = {"prog_array", "array_of_maps", "devmap", "cpumap", "sockmap", "reuseport_sockarray"}
 # Values without a key.
 QUEUES: Final = {"queue", "stack"}
 KEYLESS: Final = {*QUEUES, "bloom_filter"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps import Map, MapSpec, possible_cpus
 from fastbpf.maps.found import key_layout, value_layout
-from fastbpf.maps.types import RDONLY_PROG, TYPES, type_name, type_number
+from fastbpf.maps.types import MMAPABLE, RDONLY_PROG, TYPES, type_name, type_number
 from fastbpf.privileges import remedied, with_memlock
 from fastbpf.record import u32
 
@@ -56,6 +57,8 @@ def spec(types: Types, name: str, numbers: list[int], key: Any, value: Any, cont
     if not content and kind in TYPES:
         with suppress(LayoutError):
             return MapSpec(*told)
+    # Variables are read and written where they are.
+    told = (*told[:5], flags | MMAPABLE) if content else told
     return ObjectMap(*told, content=content)
 
 
@@ -67,9 +70,19 @@ def created(load: _native.Load, name: str, one: MapSpec, content: bytes | None) 
 def _made(one: MapSpec, name: str, make: Callable[..., _native.Map], content: bytes | None) -> Map:
     number = type_number(one.type)
     key, value = (0 if kind is None else kind.size for kind in (one.key, one.value))
-    definition = (number, key, value, _entries(one), one.flags, one.name, possible_cpus())
+    definition = number, key, value, _entries(one)
+
+    def of(flags: int) -> Map:
+        return Map(one, with_memlock(lambda: make(*definition, flags, one.name, possible_cpus())))
+
     try:
-        made = Map(one, with_memlock(lambda: make(*definition)))
+        try:
+            made = of(one.flags)
+        except KernelError as error:
+            # Before Linux 5.5 there was no such flag.
+            if error.errno != errno.EINVAL or not one.flags & MMAPABLE:
+                raise
+            made = of(one.flags & ~MMAPABLE)
     except KernelError as error:
         told = KernelError(error.errno or 0, f"map {name!r} ({one.type}): {error}")
         raise remedied(told) from None

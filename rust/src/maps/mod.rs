@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::error::{Error, Result};
 use crate::sys::bpf::{self, Element, MapDefinition, MapType};
+use crate::sys::shared::Shared;
 
 pub(crate) struct Map {
     fd: OwnedFd,
@@ -86,6 +87,11 @@ impl Map {
         let mut next = vec![0; self.key_size];
         let found = bpf::map_next_key(self.fd.as_fd(), key, &mut next).map_err(Error::kernel("cannot walk the map"))?;
         Ok(found.then_some(next))
+    }
+
+    // The first `len` bytes of its values (BPF_F_MMAPABLE), or of an arena.
+    pub(crate) fn memory(&self, address: usize, len: usize, writable: bool) -> Result<Shared> {
+        Shared::of_map(self.fd.as_fd(), address, len, writable).map_err(Error::kernel("cannot map the map's memory"))
     }
 
     pub(crate) fn freeze(&self) -> Result<()> {

@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyDict};
 use super::batch::Field;
 use super::btf::member;
 use super::map_reader::MapReader;
+use super::memory::Memory;
 use super::table::imported;
 use crate::btf::layout::Member;
 use crate::error::{Error, Result};
@@ -147,6 +148,10 @@ impl Map {
         let reduce = reduce.map(way).transpose()?;
         let reader = Reader::new(&map, Request { key, value, names, cpus, reduce, locked, drain, rows })?;
         Ok(MapReader::new(&map, reader, drain))
+    }
+
+    fn memory(&self, address: usize, len: usize, writable: bool) -> Result<Memory> {
+        self.open()?.memory(address, len, writable).map(Memory::from)
     }
 
     fn freeze(&self) -> Result<()> {

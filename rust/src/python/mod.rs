@@ -9,6 +9,7 @@ mod kernel;
 mod link;
 mod map;
 mod map_reader;
+mod memory;
 mod object;
 mod program;
 mod stream;
@@ -25,6 +26,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<link::Link>()?;
     module.add_class::<map::Map>()?;
     module.add_class::<map_reader::MapReader>()?;
+    module.add_class::<memory::Memory>()?;
     module.add_class::<object::Load>()?;
     module.add_class::<object::Object>()?;
     module.add_class::<program::Program>()?;

@@ -22,9 +22,21 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     // Pages of a map or of a perf event, left out of a forked child so that it does not keep them alive.
     pub(crate) fn of_map(map: BorrowedFd<'_>, offset: u64, len: usize, writable: bool) -> io::Result<Self> {
+        Self::of_map_near(0, map, offset, len, writable)
+    }
+
+    // At that address if there is room: an arena may ask for its own, which it has in every process.
+    pub(crate) fn of_map_near(
+        address: usize,
+        map: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+        writable: bool,
+    ) -> io::Result<Self> {
         let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
-        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing of ours.
-        let base = unsafe { mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, map, offset) }?;
+        // SAFETY: without MAP_FIXED a new mapping aliases nothing of ours, whatever the address.
+        let base =
+            unsafe { mmap(ptr::without_provenance_mut(address), len, protection, MapFlags::SHARED, map, offset) }?;
         let mapping = Self::owned(base, len, Some(super::process::id()));
         // SAFETY: the range is the mapping just made.
         unsafe { madvise(base, len, Advice::LinuxDontFork) }?;
