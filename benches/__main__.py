@@ -16,7 +16,7 @@ from benches.harness import BUILD, Effort, say
 # In the order of the README's table.
 NAMES = ["drain", "drain_kept", "traced_process", "paced", "consumer", "import", "first_row", "memory", "accounting"]
 NAMES += ["assemble", "disassemble", "import_asm", "import_helpers", "helpers_probe", "rate_limit"]
-NAMES += ["maps_hash", "maps_array", "maps_percpu"]
+NAMES += ["maps_hash", "maps_array", "maps_percpu", "maps_update", "maps_element"]
 # Asked for by name only.
 DIAGNOSES = ["breakdown"]
 RESULTS = BUILD / "results.json"

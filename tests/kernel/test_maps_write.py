@@ -515,7 +515,7 @@ def test_a_frozen_map():
         map.update(pa.table({"key": [1], "value": [2]}))
         bpf(MAP_FREEZE, struct.pack("<I", map.fileno()))
         for change in (map.update, map.delete):
-            with pytest.raises(fb.KernelError) as refused:
+            with pytest.raises(fb.KernelError, match="is frozen") as refused:
                 change(pa.table({"key": [1, 5], "value": [7, 8]}))
             assert refused.value.errno == errno.EPERM
         assert numbers(map, [1, 5]) == [2, None]

@@ -12,7 +12,6 @@ from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps.columns import columns
 from fastbpf.maps.cpus import cpu_numbers
 from fastbpf.maps.types import OF_OBJECTS, PER_CPU
-from fastbpf.privileges import remedied
 from fastbpf.record.tables import reader
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def update_rows(map: Map, table: Any, flags: str) -> Report:
     try:
         return _report(*map._native.update_rows(rows, keys, values, cpus, number))
     except KernelError as error:
-        raise remedied(error) from None
+        raise _refused(map, error) from None
 
 
 def delete_rows(map: Map, keys: Any) -> Report:
@@ -80,10 +79,20 @@ def delete_rows(map: Map, keys: Any) -> Report:
     try:
         done, failed, numbers = map._native.delete_rows(rows, of_key)
     except KernelError as error:
-        raise remedied(error) from None
+        raise _refused(map, error) from None
     if done == 0 and set(numbers) == {errno.EINVAL}:
         raise KernelError(errno.EINVAL, f"elements of {map!r} cannot be deleted; write other values in their place")
     return _report(done, failed, numbers)
+
+
+# What concerns the map and not one row.
+def _refused(map: Map, error: KernelError) -> KernelError:
+    number = error.errno or 0
+    if number == errno.EPERM:
+        return KernelError(number, f"{map!r} is frozen, or was made or opened for reading only (errno {number})")
+    if number in {errno.EOPNOTSUPP, 524}:  # ENOTSUPP, which is the kernel's own
+        return KernelError(number, f"the kernel lets nobody change the elements of {map!r} so (errno {number})")
+    return error
 
 
 def _report(done: int, rows: list[int], numbers: list[int]) -> Report:
