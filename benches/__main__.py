@@ -18,6 +18,7 @@ NAMES = ["drain", "drain_kept", "drain_small", "drain_large", "drain_strings", "
 NAMES += ["parallel", "shards", "perf_process", "frame"]
 NAMES += ["traced_process", "paced", "consumer", "import", "first_row", "memory", "accounting"]
 NAMES += ["assemble", "disassemble", "import_asm", "import_helpers", "helpers_probe", "rate_limit"]
+NAMES += ["maps_hash", "maps_array", "maps_percpu", "maps_update", "maps_element"]
 # Asked for by name only.
 DIAGNOSES = ["breakdown"]
 RESULTS = BUILD / "results.json"

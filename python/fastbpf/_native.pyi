@@ -4,7 +4,7 @@ Not a public interface: `fastbpf.Map`, `fastbpf.Program`, `fastbpf.RingBuffer` a
 descriptors, numbers and bytes that its caller has checked.
 """
 
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 __all__ = [
     "Child",
@@ -12,6 +12,8 @@ __all__ = [
     "Link",
     "Load",
     "Map",
+    "MapReader",
+    "Memory",
     "Object",
     "Program",
     "RecordBatch",
@@ -25,6 +27,7 @@ __all__ = [
     "btf_names",
     "btf_structs",
     "clock_offsets",
+    "map_ids",
     "online_cpus",
     "program_instructions",
     "program_verdicts",
@@ -39,6 +42,10 @@ _BtfMember: TypeAlias = tuple[
 @final
 class RecordBatch:
     """A batch of rows that speaks the Arrow PyCapsule interface, so that pyarrow, polars … read it without a copy."""
+
+    @staticmethod
+    def imported(reader: object) -> RecordBatch:
+        """The next batch of a `pyarrow.RecordBatchReader`."""
 
     def __len__(self) -> int: ...
     def __arrow_c_schema__(self) -> object: ...
@@ -78,7 +85,8 @@ class RecordBatch:
 class Map:
     """A map in the kernel, on bytes (bpf(2), BPF_MAP_CREATE).
 
-    `lock` is where its values have a `struct bpf_spin_lock`; `inner` is like the maps that a map of maps is to hold.
+    `types` are BTF, and the numbers there of the types of key and value; `inner` is like the maps that a map of maps is
+    to hold.
     """
 
     def __new__(
@@ -90,17 +98,44 @@ class Map:
         flags: int,
         name: str,
         possible_cpus: int,
-        lock: int | None = None,
+        *,
+        types: tuple[bytes, int, int] | None = None,
         inner: Map | None = None,
+        numa_node: int = 0,
+        extra: int = 0,
     ) -> Map: ...
+    @staticmethod
+    def at(path: bytes, possible_cpus: int) -> Map:
+        """The map that is pinned there (BPF_OBJ_GET). Raises `LayoutError` for what is no map."""
+
+    @staticmethod
+    def of_id(id: int, possible_cpus: int) -> Map:
+        """The map of that number (BPF_MAP_GET_FD_BY_ID)."""
+
+    @staticmethod
+    def of_fd(fd: int, possible_cpus: int) -> Map:
+        """The map of a descriptor, with a descriptor of its own."""
+
+    def pin(self, path: bytes) -> None:
+        """Gives it a path in a bpffs (BPF_OBJ_PIN)."""
+
+    def types(self) -> tuple[_BtfMember | None, _BtfMember | None]:
+        """The types of key and value as members without a name (see `btf_layouts`), where the kernel was told."""
+
     def fileno(self) -> int:
         """The descriptor, which stays the map's."""
 
-    def id(self) -> int:
-        """The kernel's number for the map."""
+    def info(self) -> dict[str, Any]:
+        """What the kernel knows of it (BPF_OBJ_GET_INFO_BY_FD)."""
 
     def lookup(self, key: bytes) -> bytes | None:
         """The value, or None; of per-CPU maps each possible CPU's, rounded up to 8 bytes."""
+
+    def take(self, key: bytes) -> bytes | None:
+        """As `lookup`, and the element is gone (BPF_MAP_LOOKUP_AND_DELETE_ELEM)."""
+
+    def holds(self, value: bytes) -> bool:
+        """Whether a bloom filter has seen a value."""
 
     def update(self, key: bytes, value: bytes, flags: int) -> None:
         """Writes an element."""
@@ -108,14 +143,83 @@ class Map:
     def delete(self, key: bytes) -> bool:
         """Deletes an element; False when there is none."""
 
+    def update_rows(
+        self,
+        reader: object,
+        keys: tuple[list[tuple[str, int, str]], int],
+        values: tuple[list[tuple[str, int, str]], int],
+        cpus: list[int] | None,
+        flags: int,
+    ) -> tuple[int, list[int], list[int]]:
+        """Writes the rows of a `pyarrow.RecordBatchReader`: how many were written, which were not, their errno.
+
+        `keys` and `values` are columns and a size; with `cpus` rows are in the long form, a row for each of these CPUs.
+        """
+
+    def delete_rows(
+        self, reader: object, keys: tuple[list[tuple[str, int, str]], int]
+    ) -> tuple[int, list[int], list[int]]:
+        """Deletes the elements with these keys, as `update_rows` writes them."""
+
     def next_key(self, key: bytes | None) -> bytes | None:
         """The key after this one, the first after None, None after the last."""
+
+    def read(
+        self,
+        key: list[tuple[str, int, str]],
+        value: list[tuple[str, int, str]],
+        names: list[str],
+        cpus: list[int],
+        reduce: str | None = None,
+        *,
+        locked: bool = False,
+        drain: bool = False,
+        rows: int | None = None,
+    ) -> MapReader:
+        """All elements as batches of at most `rows` rows. `names` are the columns', `cpus` the possible CPUs' numbers."""
+
+    def memory(self, address: int, len: int, writable: bool) -> Memory:
+        """The first bytes of its values, mapped; at that address if there is room, wherever there is if it is 0."""
 
     def freeze(self) -> None:
         """Takes the right to write elements from every process, this one too (BPF_MAP_FREEZE)."""
 
     def close(self) -> None:
         """Lets go of the map."""
+
+@final
+class MapReader:
+    """A map that is being read, from its beginning to its end. It keeps only a map open that it drains."""
+
+    def __iter__(self) -> MapReader: ...
+    def __next__(self) -> RecordBatch: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def read_all(self) -> list[RecordBatch]:
+        """All batches. After an interruption the next call goes on, and gives all the same."""
+
+@final
+class Memory:
+    """The memory of a map. Raises `LayoutError` for what is beyond it."""
+
+    def __len__(self) -> int: ...
+    @property
+    def writable(self) -> bool:
+        """Whether it can be written to."""
+
+    def read(self, at: int, size: int) -> bytes:
+        """Aligned numbers of up to 8 bytes are read whole."""
+
+    def write(self, at: int, bytes: bytes) -> None:
+        """Aligned numbers of up to 8 bytes are written whole."""
+
+    def fetch_add(self, at: int, size: int, value: int) -> int:
+        """What was there before."""
+
+    def compare_exchange(self, at: int, size: int, old: int, new: int) -> bool:
+        """Whether the old one was there."""
+
+    def close(self) -> None:
+        """Unmaps it."""
 
 @final
 class Program:
@@ -439,6 +543,9 @@ def program_verdicts(
 
 def clock_offsets() -> tuple[int, int, int]:
     """Nanoseconds to add to CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_TAI to get UTC, now."""
+
+def map_ids() -> list[int]:
+    """The numbers of all maps in the kernel (BPF_MAP_GET_NEXT_ID)."""
 
 def online_cpus() -> list[int]:
     """The CPUs that are running, by their numbers, which may have holes (/sys/devices/system/cpu/online)."""

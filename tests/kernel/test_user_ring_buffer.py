@@ -398,7 +398,7 @@ def test_what_cannot_be_written_to_is_refused():
         too_long = fb.Struct.of("Long", {"data": fb.raw[PAGE - 7]})
         with pytest.raises(fb.LayoutError, match="4089 bytes and its header of 8 do not fit into a ring of 4096"):
             fb.UserRingBuffer(map, too_long)
-        for kind in (fb.text[8], fb.stack[4], fb.bits(fb.u8, 3), Number[2]):
+        for kind in (fb.text[8], fb.stack[4], fb.Struct.of("Deep", {"stack": fb.stack[4]})[2]):
             layout = fb.Struct.of("Odd", {"a": fb.u8, "odd": kind})
             with pytest.raises(fb.LayoutError, match='field "odd" cannot be written from a column'):
                 fb.UserRingBuffer(map, layout)

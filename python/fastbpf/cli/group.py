@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "probes": "list what can be traced, and its fields",
     "record": "trace into a capture, to be decoded later",
     "replay": "decode a capture, anywhere and without privileges",
+    "map": "look at the kernel's maps, dump them into files, change them, watch them",
     "asm": "text to the raw instructions of a BPF program",
     "disasm": "raw instructions, or those of a loaded program, to text",
     "helpers": "the kernel's helper functions, and which of them this kernel allows",

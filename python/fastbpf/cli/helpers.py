@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from fastbpf.cli.refusal import Refused, refusing
+from fastbpf.cli.words import show_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fastbpf.helpers import Helper, Probed
 
 
@@ -68,7 +66,7 @@ def helpers(
         for one in found:
             print(_json(one, probed))
         return
-    _show([_line(one, probed) for one in found])
+    show_lines([_line(one, probed) for one in found])
 
 
 # The library's refusals end in what to do in Python.
@@ -110,12 +108,3 @@ def _line(one: Helper, probed: Probed | None) -> tuple[str, ...]:
     facts = (str(one.id), one.name, str(one.min_kernel), one.category)
     gpl, capability = "GPL" if one.gpl_only else "-", one.capability or "-"
     return (*facts, gpl, capability, one.description if os.isatty(1) else one.signature)
-
-
-# In columns; a terminal shows as much of the last as there is room for.
-def _show(lines: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)][:-1]
-    room = shutil.get_terminal_size().columns if os.isatty(1) else sys.maxsize
-    for *cells, last in lines:
-        line = "  ".join([*(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), last]).rstrip()
-        print(line if len(line) <= room else f"{line[: room - 1]}…")

@@ -114,23 +114,57 @@ class TableView:
             wanted = min(len(batch), self._room() - len(rows))
             rows[:0] = batch.to_text(len(batch) - wanted, wanted)
             self._names = batch.column_names
-        cells = [[_cell(text) for text in row] for row in rows]
-        heads = [Text(name, style="bold") for name in self._names]
-        natural = [max(cell.cell_len for cell in column) for column in zip(heads, *cells, strict=True)]
-        columns = list(zip(*rows, strict=True)) or [() for _ in heads]
-        numbers = [all(text is None or _NUMBER.fullmatch(text) for text in column) for column in columns]
-        least = [width if number else min(width, _TEXT) for width, number in zip(natural, numbers, strict=True)]
-        widths = fit(natural, least, self._console.width)
-        table = Table.grid(padding=(0, 2))
-        for width, number in zip(widths, numbers, strict=False):
-            justify: Any = "right" if number else "left"
-            table.add_column(justify=justify, no_wrap=True, overflow="ellipsis", width=width)
-        for line in [heads, *cells]:
-            table.add_row(*line[: len(widths)])
+        table, hidden = _table(self._names, rows, self._console.width)
         status = [_status(stats, self._rate, elapsed)] if stats else []
-        if len(widths) < len(natural):
-            status.append(Text(f"+{counted(len(natural) - len(widths), 'column')}, see -f", style="dim"))
+        if hidden:
+            status.append(Text(f"+{counted(hidden, 'column')}, see -f", style="dim"))
         return Group(table, *([Text("  ").join(status)] if status else []))
+
+
+class Picture:
+    """A table that is drawn again and again, each time with other rows."""
+
+    def __init__(self) -> None:
+        self._console = Console()
+        self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop", redirect_stdout=False)
+
+    def start(self) -> None:
+        """Begins to draw."""
+        self._live.start()
+
+    def stop(self) -> None:
+        """Leaves the last picture there."""
+        self._live.stop()
+
+    def room(self) -> int:
+        """How many rows there is room for: a line each for the names, the status, and where the shell goes on."""
+        return max(1, self._console.height - 3)
+
+    def draw(self, names: list[str], rows: list[list[str | None]], status: str) -> None:
+        """Draws these rows, and a line on what is not shown."""
+        table, hidden = _table(names, rows, self._console.width)
+        told = [status] if status else []
+        if hidden:
+            told.append(f"+{counted(hidden, 'column')}")
+        self._live.update(Group(table, *([Text("  ".join(told), style="dim")] if told else [])), refresh=True)
+
+
+# The columns that there is room for, and how many there is none for.
+def _table(names: list[str], rows: list[list[str | None]], width: int) -> tuple[Table, int]:
+    cells = [[_cell(text) for text in row] for row in rows]
+    heads = [Text(name, style="bold") for name in names]
+    natural = [max(cell.cell_len for cell in column) for column in zip(heads, *cells, strict=True)]
+    columns = list(zip(*rows, strict=True)) or [() for _ in heads]
+    numbers = [all(text is None or _NUMBER.fullmatch(text) for text in column) for column in columns]
+    least = [width if number else min(width, _TEXT) for width, number in zip(natural, numbers, strict=True)]
+    widths = fit(natural, least, width)
+    table = Table.grid(padding=(0, 2))
+    for given, number in zip(widths, numbers, strict=False):
+        justify: Any = "right" if number else "left"
+        table.add_column(justify=justify, no_wrap=True, overflow="ellipsis", width=given)
+    for line in [heads, *cells]:
+        table.add_row(*line[: len(widths)])
+    return table, len(natural) - len(widths)
 
 
 def fit(wanted: list[int], least: list[int], room: int) -> list[int]:

@@ -13,7 +13,7 @@ from fastbpf.asm import Code
 from fastbpf.asm.opcode import CALLS
 from fastbpf.asm.refusal import nearest
 from fastbpf.errors import AsmError, KernelError, ObjectError, ProbeError, VerifierError
-from fastbpf.maps import Map, MapSpec, check_given
+from fastbpf.maps import Map, MapSpec, Variables, check_given
 from fastbpf.objects.code import placed
 from fastbpf.objects.maps import created, spec
 from fastbpf.objects.sections import Purpose, purpose
@@ -215,11 +215,15 @@ class Object:
 
 
 class LoadedObject:
-    """The programs and maps of an object in the kernel, which this process owns: `programs` and `maps`, by name."""
+    """The programs and maps of an object in the kernel, which this process owns: `programs` and `maps`, by name.
+
+    `variables` has the programs' global variables as attributes: `loaded.variables.counter += 1`.
+    """
 
     def __init__(self, programs: Mapping[str, Program], maps: Mapping[str, Map], owned: ExitStack) -> None:
         self.programs = programs
         self.maps = maps
+        self.variables = Variables(_with_fields(maps))
         self._owned = owned
 
     def __repr__(self) -> str:
@@ -234,6 +238,10 @@ class LoadedObject:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _with_fields(maps: Mapping[str, Map]) -> list[Map]:
+    return [one for name, one in maps.items() if name.startswith(".") and isinstance(one.spec.value, type)]
 
 
 def _shown(programs: Iterable[str], maps: Iterable[str]) -> str:

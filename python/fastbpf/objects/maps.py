@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps import Map, MapSpec, possible_cpus
-from fastbpf.maps.types import NAMES, NUMBERED, OF_OBJECTS, RDONLY_PROG, TYPES, Layout
-from fastbpf.objects.layouts import layout
+from fastbpf.maps.found import key_layout, value_layout
+from fastbpf.maps.types import MMAPABLE, RDONLY_PROG, TYPES, type_name, type_number
 from fastbpf.privileges import remedied, with_memlock
-from fastbpf.record import u32, u64
+from fastbpf.record import u32
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectMap", "created", "spec"]
 
-_NAMES: Final = NAMES.split()
 _PAGE: Final = 4096
 
 
@@ -51,27 +51,15 @@ class ObjectMap(MapSpec):
 def spec(types: Types, name: str, numbers: list[int], key: Any, value: Any, content: bytes) -> MapSpec:
     """A map as the native module tells it."""
     number, key_size, value_size, max_entries, flags = numbers
-    kind = _NAMES[number] if number < len(_NAMES) else str(number)
-    key_type, value_type = _key(types, kind, key, key_size), _value(types, kind, value, value_size)
+    kind = type_name(number)
+    key_type, value_type = key_layout(types, kind, key, key_size), value_layout(types, kind, value, value_size)
     told = (kind, key_type, value_type, max_entries, name[:15], flags)
     if not content and kind in TYPES:
         with suppress(LayoutError):
             return MapSpec(*told)
+    # Variables are read and written where they are.
+    told = (*told[:5], flags | MMAPABLE) if content else told
     return ObjectMap(*told, content=content)
-
-
-def _key(types: Types, kind: str, told: Any, size: int) -> Layout | None:
-    numbered = ("array" in kind or kind in NUMBERED) and size == u32.size
-    return u32 if numbered else layout(types, told, size)
-
-
-# Of what the kernel itself puts there or makes of it, C says the size and no type.
-def _value(types: Types, kind: str, told: Any, size: int) -> Layout | None:
-    if kind in OF_OBJECTS and size == u32.size:
-        return u32
-    if kind == "stack_trace" and size % u64.size == 0:
-        return u64[size // u64.size]
-    return layout(types, told, size)
 
 
 def created(load: _native.Load, name: str, one: MapSpec, content: bytes | None) -> Map:
@@ -80,11 +68,21 @@ def created(load: _native.Load, name: str, one: MapSpec, content: bytes | None) 
 
 
 def _made(one: MapSpec, name: str, make: Callable[..., _native.Map], content: bytes | None) -> Map:
-    number = _NAMES.index(one.type) if one.type in _NAMES else int(one.type)
+    number = type_number(one.type)
     key, value = (0 if kind is None else kind.size for kind in (one.key, one.value))
-    definition = (number, key, value, _entries(one), one.flags, one.name, possible_cpus())
+    definition = number, key, value, _entries(one)
+
+    def of(flags: int) -> Map:
+        return Map(one, with_memlock(lambda: make(*definition, flags, one.name, possible_cpus())))
+
     try:
-        made = Map(one, with_memlock(lambda: make(*definition)))
+        try:
+            made = of(one.flags)
+        except KernelError as error:
+            # Before Linux 5.5 there was no such flag.
+            if error.errno != errno.EINVAL or not one.flags & MMAPABLE:
+                raise
+            made = of(one.flags & ~MMAPABLE)
     except KernelError as error:
         told = KernelError(error.errno or 0, f"map {name!r} ({one.type}): {error}")
         raise remedied(told) from None

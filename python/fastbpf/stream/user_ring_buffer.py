@@ -8,6 +8,7 @@ from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps import Map
 from fastbpf.privileges import remedied
 from fastbpf.record import Struct
+from fastbpf.record.tables import reader
 from fastbpf.stream.checks import check_seconds
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ class UserRingBuffer:
 
     Args:
         ring: the map.
-        record: the layout. Its fields are integers and floats of both byte orders, arrays of them, enums, ports and
-            times (as numbers), `fb.bool8`, `fb.char[N]`, `fb.raw[N]` and addresses.
+        record: the layout. Its fields are integers and floats of both byte orders, bitfields, enums (numbers or names),
+            ports and times (as numbers), `fb.bool8`, `fb.char[N]`, `fb.raw[N]`, addresses, structs, and arrays of
+            numbers and structs.
 
     Raises:
         LayoutError: the map is no user ring buffer; a record that does not fit into it, or a field of another type.
@@ -70,20 +72,9 @@ class UserRingBuffer:
             StreamError: the ring is closed, also by another thread meanwhile; or this process is a fork. Then, as after
                 Ctrl-C, `written` tells how many rows went in.
         """
-        import pyarrow as pa
-
         if timeout is not None:
             check_seconds(timeout, float("inf"), f"timeout={timeout!r}: give seconds, or None to wait for all")
-        if hasattr(rows, "__arrow_c_stream__"):
-            reader = pa.RecordBatchReader.from_stream(rows)
-        elif hasattr(rows, "__arrow_c_array__"):
-            batch = pa.record_batch(rows)
-            reader = pa.RecordBatchReader.from_batches(batch.schema, [batch])
-        else:
-            raise TypeError(
-                f"{type(rows).__name__} does not speak Arrow's interface; give a table, such as pyarrow.table({{...}})"
-            )
-        return self._native.write(reader, timeout)
+        return self._native.write(reader(rows), timeout)
 
     @property
     def written(self) -> int:

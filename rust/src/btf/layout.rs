@@ -143,7 +143,12 @@ impl Btf {
 
     // A section's variables, as a struct.
     pub(crate) fn section(&self, name: &str) -> Option<Member> {
-        let at = self.at(self.id(name, DATASEC)?)?;
+        self.section_of(self.id(name, DATASEC)?)
+    }
+
+    // That of that number.
+    pub(crate) fn section_of(&self, id: u32) -> Option<Member> {
+        let at = self.at(id).filter(|&at| self.is(at, DATASEC))?;
         let (_, count) = self.kind(at)?;
         let left = Cell::new(MOST_MEMBERS);
         let variables = (0..count).map(|entry| at + 12 + 12 * entry).map(|entry| {
@@ -157,7 +162,7 @@ impl Btf {
         });
         let mut members: Vec<_> = variables.collect::<Option<_>>()?;
         members.retain(|variable| variable.kind != Kind::Opaque(0));
-        let name = name.trim_start_matches('.').into();
+        let name = self.text(at)?.trim_start_matches('.').into();
         let layout = Layout { name, size: self.word(at + 8)? as usize, align: 1, members };
         Some(Member::alone(Kind::Struct(layout), None))
     }

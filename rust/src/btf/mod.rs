@@ -3,7 +3,6 @@
 
 pub(crate) mod functions;
 pub(crate) mod layout;
-pub(crate) mod lock;
 mod members;
 
 use std::collections::HashSet;

@@ -55,8 +55,7 @@ impl Load {
                 max_entries: inner.max_entries(),
                 flags: inner.map_flags(),
                 name: definition.name,
-                types: None,
-                inner: None,
+                ..MapDefinition::default()
             };
             Map::create(&definition, possible_cpus)
         });

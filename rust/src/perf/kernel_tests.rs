@@ -26,10 +26,8 @@ fn create(kind: MapType, entries: u32, value_size: u32) -> OwnedFd {
         key_size: 4,
         value_size,
         max_entries: entries,
-        flags: 0,
         name: "events",
-        types: None,
-        inner: None,
+        ..MapDefinition::default()
     };
     bpf::map_create(&definition).expect("a map; these tests run as root")
 }

@@ -7,7 +7,8 @@ use arrow_schema::ffi::FFI_ArrowSchema;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
 
-use crate::error::Result;
+use super::table::imported;
+use crate::error::{Error, Result};
 use crate::record::plan::Plan;
 use crate::text;
 
@@ -22,6 +23,14 @@ pub(super) struct RecordBatch {
 
 #[pymethods]
 impl RecordBatch {
+    // The next batch of a `pyarrow.RecordBatchReader`.
+    #[staticmethod]
+    fn imported(reader: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let rows = imported(reader)?.next().transpose().map_err(Error::from)?;
+        let rows = rows.ok_or_else(|| Error::Stream("there is no batch".into()))?;
+        Ok(Self { rows, table: 0 })
+    }
+
     fn __len__(&self) -> usize {
         self.rows.num_rows()
     }
@@ -89,7 +98,7 @@ impl RecordBatch {
 }
 
 pub(super) fn schema_capsule<'py>(py: Python<'py>, schema: &Arc<Schema>) -> PyResult<Bound<'py, PyCapsule>> {
-    let schema = FFI_ArrowSchema::try_from(schema.as_ref()).map_err(crate::error::Error::from)?;
+    let schema = FFI_ArrowSchema::try_from(schema.as_ref()).map_err(Error::from)?;
     PyCapsule::new_with_value(py, schema, c"arrow_schema")
 }
 

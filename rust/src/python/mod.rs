@@ -8,9 +8,12 @@ mod error;
 mod kernel;
 mod link;
 mod map;
+mod map_reader;
+mod memory;
 mod object;
 mod program;
 mod stream;
+mod table;
 mod user_ring;
 
 use pyo3::prelude::*;
@@ -22,6 +25,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<decoder::Decoder>()?;
     module.add_class::<link::Link>()?;
     module.add_class::<map::Map>()?;
+    module.add_class::<map_reader::MapReader>()?;
+    module.add_class::<memory::Memory>()?;
     module.add_class::<object::Load>()?;
     module.add_class::<object::Object>()?;
     module.add_class::<program::Program>()?;
@@ -35,6 +40,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(kernel::btf_id, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_members, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::btf_names, module)?)?;
+    module.add_function(wrap_pyfunction!(map::map_ids, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_instructions, module)?)?;
     module.add_function(wrap_pyfunction!(program::program_verdicts, module)?)?;
     module.add_function(wrap_pyfunction!(kernel::clock_offsets, module)?)?;

@@ -81,7 +81,7 @@ impl Load {
         possible_cpus: usize,
     ) -> Result<Map> {
         let definition =
-            MapDefinition { kind, key_size, value_size, max_entries, flags, name, types: None, inner: None };
+            MapDefinition { kind, key_size, value_size, max_entries, flags, name, ..MapDefinition::default() };
         self.with(|load| load.create_map(object_name, &definition, possible_cpus)).map(Map::from)
     }
 

@@ -2,10 +2,11 @@ use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use arrow_array::RecordBatchReader;
-use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
+use arrow_array::ffi_stream::RecordBatchStreamReader;
 use pyo3::prelude::*;
 
 use super::batch::Field;
+use super::table::imported;
 use crate::error::{Error, Result};
 use crate::record::rows::{Layout, Rows};
 use crate::stream::writer::{Progress, Writer, Written};
@@ -28,13 +29,12 @@ impl UserRing {
 
     // The rows of a `pyarrow.RecordBatchReader`: all of them are checked before the first is written.
     fn write(&self, py: Python<'_>, reader: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
-        let mut stream = FFI_ArrowArrayStream::empty();
-        reader.call_method1("_export_to_c", (std::ptr::from_mut(&mut stream).addr(),))?;
+        let rows = imported(reader)?;
         // A time too long for the clock is no deadline.
         let deadline = timeout
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .and_then(|timeout| Instant::now().checked_add(timeout));
-        let batches = py.detach(|| self.checked(stream))?;
+        let batches = py.detach(|| self.checked(rows))?;
         let mut progress = Progress::default();
         while py.detach(|| self.writer.write(&batches, &mut progress, deadline))? == Written::Interrupted {
             py.check_signals()?;
@@ -58,8 +58,7 @@ impl UserRing {
 }
 
 impl UserRing {
-    fn checked(&self, stream: FFI_ArrowArrayStream) -> Result<Vec<Rows>> {
-        let reader = RecordBatchStreamReader::try_new(stream)?;
+    fn checked(&self, reader: RecordBatchStreamReader) -> Result<Vec<Rows>> {
         let schema = reader.schema();
         let mut before = 0;
         let mut checked = Vec::new();

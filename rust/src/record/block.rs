@@ -101,6 +101,17 @@ impl<'a> Block<'a> {
         self.shortest = self.shortest.min(length);
     }
 
+    // Becomes `count` records of memory that is no ring, from its beginning, each `stride` bytes behind the one before.
+    pub(crate) fn strided(&mut self, bytes: &'a [u8], length: usize, stride: usize, count: usize) {
+        let end = count.saturating_sub(1) * stride + length.next_multiple_of(8);
+        assert!(count <= CAPACITY && end <= bytes.len(), "{count} records end at {end} of {} bytes", bytes.len());
+        self.clear(bytes.as_ptr(), 0);
+        // SAFETY: seen above, padding included.
+        unsafe { self.extend(bytes.as_ptr(), length as u32, stride, count) };
+        // It was written just now.
+        self.start = self.end;
+    }
+
     // Adds a record of another block; there has to be room for it.
     pub(crate) fn push(&mut self, record: Record<'a>) {
         assert!(self.len < CAPACITY, "a block has room for {CAPACITY} records");

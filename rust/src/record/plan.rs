@@ -140,6 +140,10 @@ impl Plan {
         Ok(Self { leaves: compiler.leaves, nodes, size, lead, blank, schema })
     }
 
+    pub(crate) fn has_tail(&self) -> bool {
+        self.leaves.iter().any(Leaf::has_tail)
+    }
+
     // Refuses fields that stand in front of the payload, where a ring buffer has nothing for them.
     pub(crate) fn without_lead(self) -> Result<Self> {
         if self.lead == 0 {
@@ -188,7 +192,7 @@ impl Leaf {
 }
 
 // The fields of a record in their text form, each of which has to lie within it.
-pub(super) fn parsed(fields: Vec<(String, isize, String)>, size: usize) -> Result<Vec<Field>> {
+pub(crate) fn parsed(fields: Vec<(String, isize, String)>, size: usize) -> Result<Vec<Field>> {
     let mut parsed = Vec::with_capacity(fields.len());
     let mut names = HashSet::new();
     for (name, offset, text) in fields {

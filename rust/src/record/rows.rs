@@ -7,13 +7,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::types::Decimal128Type;
+use arrow_array::{Array, ArrayRef, Decimal128Array, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_cast::display::array_value_to_string;
 use arrow_cast::{CastOptions, can_cast_types, cast_with_options};
 use arrow_schema::{DataType, Field as Column, TimeUnit};
 
-use super::kind::{Address, Field, Kind, Number, Scalar};
+use super::kind::{Address, Bits, Field, Kind, Names, Number, Scalar, Struct};
 use super::plan::parsed;
 use crate::error::{Error, Result};
 
@@ -38,6 +39,8 @@ struct Packed {
     offset: usize,
     width: usize,
     bytes: Buffer,
+    // Bits, which share their bytes with others'.
+    shared: bool,
 }
 
 // Why a column is refused.
@@ -53,8 +56,8 @@ impl Layout {
         for Field { name, offset, kind } in &fields {
             if *offset < 0 || !can_be_written(kind) {
                 return Err(Error::Layout(format!(
-                    "field {name:?} cannot be written from a column; integers, floats, bools, addresses, char[N], raw[N] \
-                     and arrays of numbers can"
+                    "field {name:?} cannot be written from a column; integers, bitfields, floats, bools, addresses, \
+                     char[N], raw[N], structs and arrays of numbers or structs can"
                 )));
             }
         }
@@ -76,13 +79,39 @@ impl Layout {
                 }
                 Refusal::Value { row, why } => Error::Layout(format!("column {name:?}, row {}: {why}", before + row)),
             })?;
-            columns.push(Packed { offset: offset.unsigned_abs(), width: kind.size(), bytes });
+            columns.push(Packed::new(*offset, kind, bytes));
         }
         Ok(Rows { len: batch.num_rows(), size: self.size, columns })
     }
 }
 
 impl Rows {
+    // Records one after another, as many as there are bytes for: `size` each.
+    pub(crate) fn of(bytes: Vec<u8>, size: usize) -> Self {
+        let len = bytes.len().checked_div(size).unwrap_or(0);
+        Self { len, size, columns: vec![Packed { offset: 0, width: size, bytes: bytes.into(), shared: false }] }
+    }
+
+    // `count` records from row `from` on, one after another: in `room`, or where they stand already.
+    pub(crate) fn packed<'a>(&'a self, from: usize, count: usize, room: &'a mut Vec<u8>) -> &'a [u8] {
+        assert!(from + count <= self.len, "there are {} rows", self.len);
+        match self.columns.as_slice() {
+            [Packed { offset: 0, width, bytes, shared: false }] if *width == self.size => {
+                &bytes[from * width..(from + count) * width]
+            }
+            _ => {
+                room.clear();
+                room.reserve(count * self.size);
+                // SAFETY: there are so many rows, and it is room for them, which `write` fills whole.
+                unsafe {
+                    self.write(from, count, room.as_mut_ptr(), self.size);
+                    room.set_len(count * self.size);
+                }
+                room
+            }
+        }
+    }
+
     // Writes `count` records from row `from` on, each `stride` bytes behind the one before.
     //
     // SAFETY (of the caller): there are so many rows; the records lie in memory that is writable, and nobody else's.
@@ -95,12 +124,19 @@ impl Rows {
                 // SAFETY: promised by the caller.
                 unsafe { to.add(record * stride).write_bytes(0, self.size) };
             }
-            for Packed { offset, width, bytes } in &self.columns {
+            for Packed { offset, width, bytes, shared } in &self.columns {
                 let values = &bytes[(from + start) * width..(from + start + count) * width];
-                // SAFETY: fields lie within the record (parsed); `values` are so many.
+                // SAFETY: fields lie within the record (parsed); `values` are so many. It was zeroed above.
                 unsafe {
                     let to = to.add(*offset);
                     match width {
+                        _ if *shared => {
+                            for (record, value) in values.chunks_exact(*width).enumerate() {
+                                for (at, byte) in value.iter().enumerate() {
+                                    *to.add(record * stride + at) |= byte;
+                                }
+                            }
+                        }
                         1 => scatter::<1>(values, to, stride),
                         2 => scatter::<2>(values, to, stride),
                         4 => scatter::<4>(values, to, stride),
@@ -114,6 +150,13 @@ impl Rows {
                 }
             }
         }
+    }
+}
+
+impl Packed {
+    fn new(offset: isize, kind: &Kind, bytes: Buffer) -> Self {
+        let shared = matches!(kind, Kind::Bits(_) | Kind::Flag(_));
+        Self { offset: offset.unsigned_abs(), width: kind.size(), bytes, shared }
     }
 }
 
@@ -137,8 +180,13 @@ fn can_be_written(kind: &Kind) -> bool {
         | Kind::Chars(_)
         | Kind::Bytes(_)
         | Kind::Address(_)
-        | Kind::RawAddress(_) => true,
-        // Bits share bytes with others, and the rest has more than one value or any length.
+        | Kind::RawAddress(_)
+        | Kind::Bits(_)
+        | Kind::Flag(_) => true,
+        Kind::Struct(structure) | Kind::List(structure, _) => {
+            structure.fields.iter().all(|field| can_be_written(&field.kind))
+        }
+        // The rest has more than one meaning or any length.
         _ => false,
     }
 }
@@ -153,7 +201,8 @@ fn packed(kind: &Kind, column: &ArrayRef) -> std::result::Result<Buffer, Refusal
         return Err(Refusal::Value { row, why: "null, and a record has a value for each field".into() });
     }
     match kind {
-        Kind::Number(number) | Kind::Enum(number, _) => numbers(*number, &plain),
+        Kind::Number(number) => numbers(*number, &plain),
+        Kind::Enum(number, names) => numbers(*number, &numbered(&plain, names)?),
         Kind::Port => numbers(Number::U16_BE, &plain),
         Kind::Time(_) => numbers(Number { scalar: Scalar::U64, big: false }, &plain),
         Kind::Duration => {
@@ -166,11 +215,12 @@ fn packed(kind: &Kind, column: &ArrayRef) -> std::result::Result<Buffer, Refusal
             };
             numbers(Number { scalar: Scalar::U64, big: false }, &nanoseconds)
         }
-        Kind::Numbers(number, count) => lists(*number, *count, &plain),
-        Kind::Bool => {
-            let bools = plain.as_boolean_opt().ok_or_else(|| Refusal::Type("bools".into()))?;
-            Ok(bools.values().iter().map(u8::from).collect::<Vec<_>>().into())
-        }
+        Kind::Numbers(number, count) => lists("numbers", *count, &plain, |elements| numbers(*number, elements)),
+        Kind::List(structure, count) => lists("structs", *count, &plain, |elements| structs(structure, elements)),
+        Kind::Struct(structure) => structs(structure, &plain),
+        Kind::Bits(bits) => some_bits(*bits, &plain),
+        Kind::Bool => bools(&plain, 0),
+        Kind::Flag(bit) => bools(&plain, *bit),
         Kind::Chars(width) | Kind::Bytes(width) => {
             pack_each(&plain, *width, |value| (value.len() <= *width).then(|| value.to_vec()))
         }
@@ -232,8 +282,80 @@ fn exact(given: &ArrayRef, floats: &ArrayRef) -> std::result::Result<(), Refusal
     wrong.map_or(Ok(()), |row| Err(unfit(given, row)))
 }
 
-fn lists(number: Number, count: usize, column: &ArrayRef) -> std::result::Result<Buffer, Refusal> {
-    let wanted = || Refusal::Type(format!("lists of {count} numbers"));
+fn bools(column: &ArrayRef, bit: u32) -> std::result::Result<Buffer, Refusal> {
+    let bools = column.as_boolean_opt().ok_or_else(|| Refusal::Type("bools".into()))?;
+    Ok(bools.values().iter().map(|set| u8::from(set) << bit).collect::<Vec<_>>().into())
+}
+
+// A bitfield's numbers where they stand in its integer.
+fn some_bits(bits: Bits, column: &ArrayRef) -> std::result::Result<Buffer, Refusal> {
+    if !column.data_type().is_integer() {
+        return Err(Refusal::Type("integers".into()));
+    }
+    let width = bits.number.width();
+    let mut bytes: Vec<u8> = Vec::with_capacity(width * column.len());
+    // No integer has more than 38 digits.
+    let wide = converted(column, &DataType::Decimal128(38, 0))?;
+    for (row, number) in wide.as_primitive::<Decimal128Type>().values().iter().enumerate() {
+        let held = bits.holding(*number).ok_or_else(|| unfit(column, row))?;
+        let placed = (held & (u64::MAX >> (64 - bits.width))) << bits.first;
+        let little = placed.to_le_bytes();
+        if bits.number.big || cfg!(target_endian = "big") {
+            bytes.extend(little[..width].iter().rev());
+        } else {
+            bytes.extend(&little[..width]);
+        }
+    }
+    Ok(bytes.into())
+}
+
+// The numbers of an enum, which are written as they are read: by name, or as they are where they have none.
+fn numbered(column: &ArrayRef, names: &Names) -> std::result::Result<ArrayRef, Refusal> {
+    if !matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
+        return Ok(Arc::clone(column));
+    }
+    let texts = converted(column, &DataType::LargeUtf8)?;
+    let texts = texts.as_string::<i64>();
+    let number = |row: usize| {
+        let text = texts.value(row);
+        let named = names.iter().find(|(name, _)| name == text).map(|(_, number)| *number);
+        named.or_else(|| text.parse().ok()).ok_or_else(|| unfit(column, row))
+    };
+    let numbers: Vec<i128> = (0..texts.len()).map(number).collect::<std::result::Result<_, _>>()?;
+    let decimals = Decimal128Array::from(numbers).with_precision_and_scale(38, 0);
+    let decimals: ArrayRef = Arc::new(decimals.map_err(|_| Refusal::Type("names".into()))?);
+    // Which integer it has to be is looked at later.
+    let wide = if names.iter().any(|(_, number)| *number < 0) { DataType::Int64 } else { DataType::UInt64 };
+    cast(&decimals, &wide, &wide)
+}
+
+fn structs(structure: &Struct, column: &ArrayRef) -> std::result::Result<Buffer, Refusal> {
+    let names: Vec<_> = structure.fields.iter().map(|field| field.name.as_str()).collect();
+    let wanted = || Refusal::Type(format!("structs of {}", names.join(", ")));
+    let given = column.as_struct_opt().ok_or_else(wanted)?;
+    let mut columns = Vec::with_capacity(structure.fields.len());
+    for Field { name, offset, kind } in &structure.fields {
+        let column = given.column_by_name(name).ok_or_else(wanted)?;
+        let bytes = packed(kind, column).map_err(|refusal| match refusal {
+            Refusal::Type(wanted) => Refusal::Type(format!("structs whose {name:?} is {wanted}")),
+            Refusal::Value { row, why } => Refusal::Value { row, why: format!("{name}: {why}") },
+        })?;
+        columns.push(Packed::new(*offset, kind, bytes));
+    }
+    let rows = Rows { len: column.len(), size: structure.size, columns };
+    let mut bytes = Vec::new();
+    let filled = rows.packed(0, rows.len, &mut bytes);
+    Ok(Buffer::from(filled))
+}
+
+// `what` the lists are of, and how these are packed.
+fn lists(
+    what: &str,
+    count: usize,
+    column: &ArrayRef,
+    pack: impl Fn(&ArrayRef) -> std::result::Result<Buffer, Refusal>,
+) -> std::result::Result<Buffer, Refusal> {
+    let wanted = || Refusal::Type(format!("lists of {count} {what}"));
     let item = match column.data_type() {
         DataType::FixedSizeList(item, _) => item,
         DataType::List(item) | DataType::LargeList(item) | DataType::ListView(item) | DataType::LargeListView(item) => {
@@ -259,7 +381,7 @@ fn lists(number: Number, count: usize, column: &ArrayRef) -> std::result::Result
     if let Some(row) = null(&elements) {
         return Err(Refusal::Value { row: row / count, why: "null among the elements of a list".into() });
     }
-    numbers(number, &elements).map_err(in_row)
+    pack(&elements).map_err(in_row)
 }
 
 // Texts or byte strings, each in `width` bytes with zeros behind it.

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 
@@ -21,9 +22,21 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     // Pages of a map or of a perf event, left out of a forked child so that it does not keep them alive.
     pub(crate) fn of_map(map: BorrowedFd<'_>, offset: u64, len: usize, writable: bool) -> io::Result<Self> {
+        Self::of_map_near(0, map, offset, len, writable)
+    }
+
+    // At that address if there is room: an arena may ask for its own, which it has in every process.
+    pub(crate) fn of_map_near(
+        address: usize,
+        map: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+        writable: bool,
+    ) -> io::Result<Self> {
         let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
-        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing of ours.
-        let base = unsafe { mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, map, offset) }?;
+        // SAFETY: without MAP_FIXED a new mapping aliases nothing of ours, whatever the address.
+        let base =
+            unsafe { mmap(ptr::without_provenance_mut(address), len, protection, MapFlags::SHARED, map, offset) }?;
         let mapping = Self::owned(base, len, Some(super::process::id()));
         // SAFETY: the range is the mapping just made.
         unsafe { madvise(base, len, Advice::LinuxDontFork) }?;
@@ -63,6 +76,25 @@ impl Mapping {
 
     pub(crate) fn base(&self) -> *mut u8 {
         self.base.as_ptr()
+    }
+
+    // Copies memory that others may be writing to: each word of 8 bytes is one that stood there as a whole.
+    pub(crate) fn copy_words(&self, at: usize, to: &mut [u8]) {
+        assert!(at.is_multiple_of(8) && at + to.len().next_multiple_of(8) <= self.len, "within the mapping");
+        let base = self.base.cast::<u64>();
+        let word = |index: usize| {
+            // SAFETY: a word of the mapping, which begins with a page: seen above. Loads of this size may be of memory
+            // that cannot be written.
+            unsafe { AtomicU64::from_ptr(base.add(at / 8 + index).as_ptr()) }.load(Ordering::Relaxed).to_ne_bytes()
+        };
+        let (words, rest) = to.as_chunks_mut();
+        for (index, to) in words.iter_mut().enumerate() {
+            *to = word(index);
+        }
+        if !rest.is_empty() {
+            let whole: [u8; 8] = word(words.len());
+            rest.copy_from_slice(&whole[..rest.len()]);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -9,6 +9,7 @@ pub(crate) mod memory;
 pub(crate) mod perf_event;
 pub(crate) mod poll;
 pub(crate) mod process;
+pub(crate) mod shared;
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};

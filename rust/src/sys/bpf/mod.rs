@@ -1,6 +1,9 @@
 //! The commands of `bpf(2)` that fastbpf uses, on byte slices and file descriptors.
 
+pub(crate) mod batch;
+pub(crate) mod pinned;
 pub(crate) mod program;
+pub(crate) mod read;
 
 use std::ffi::CString;
 use std::io;
@@ -34,6 +37,7 @@ fn name(text: &str) -> [std::ffi::c_char; 16] {
     name
 }
 
+#[derive(Default)]
 pub(crate) struct MapDefinition<'a> {
     pub(crate) kind: u32,
     pub(crate) key_size: u32,
@@ -45,8 +49,13 @@ pub(crate) struct MapDefinition<'a> {
     pub(crate) types: Option<MapTypes<'a>>,
     // A map of maps: one like those that it is to hold.
     pub(crate) inner: Option<BorrowedFd<'a>>,
+    // Where its memory is to be, with BPF_F_NUMA_NODE.
+    pub(crate) numa_node: u32,
+    // What it means is the type's to say.
+    pub(crate) extra: u64,
 }
 
+#[derive(Clone, Copy)]
 // Types that were given by `btf_load`, and the numbers there of those of key and value.
 pub(crate) struct MapTypes<'a> {
     pub(crate) btf: BorrowedFd<'a>,
@@ -72,6 +81,8 @@ pub(crate) fn map_create(map: &MapDefinition<'_>) -> io::Result<OwnedFd> {
     if let Some(inner) = map.inner {
         a.inner_map_fd = fd(inner);
     }
+    a.numa_node = map.numa_node;
+    a.map_extra = map.extra;
     call_fd(Call::Bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr))
 }
 
@@ -86,7 +97,8 @@ impl Element<'_> {
         // SAFETY: as in map_create.
         let a = unsafe { &mut attr.__bindgen_anon_2 };
         a.map_fd = fd(self.map);
-        a.key = self.key.as_ptr() as u64;
+        // The kernel takes no address of a key that has no bytes.
+        a.key = if self.key.is_empty() { 0 } else { self.key.as_ptr() as u64 };
         a.__bindgen_anon_1 = ElementValue { value };
         a.flags = flags;
         attr
@@ -96,6 +108,12 @@ impl Element<'_> {
     pub(crate) fn lookup(&self, value: &mut [u8]) -> io::Result<bool> {
         let mut attr = self.attr(value.as_mut_ptr() as u64, 0);
         found(call(Call::Bpf(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr)))
+    }
+
+    // As `lookup`, and the element is gone (hashes since Linux 5.14, queues and stacks since 4.20).
+    pub(crate) fn take(&self, value: &mut [u8]) -> io::Result<bool> {
+        let mut attr = self.attr(value.as_mut_ptr() as u64, 0);
+        found(call(Call::Bpf(bpf_cmd::BPF_MAP_LOOKUP_AND_DELETE_ELEM, &mut attr)))
     }
 
     pub(crate) fn update(&self, value: &[u8], flags: u64) -> io::Result<()> {

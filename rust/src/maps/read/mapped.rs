@@ -1,0 +1,42 @@
+//! Arrays whose values are mapped into memory (`BPF_F_MMAPABLE`, Linux 5.5): read without a system call.
+
+use std::os::fd::BorrowedFd;
+
+use super::chunk::Chunk;
+use crate::sys::memory::Mapping;
+
+pub(super) struct Mapped {
+    values: Mapping,
+    next: usize,
+    entries: usize,
+    stride: usize,
+}
+
+impl Mapped {
+    // None where the kernel does not map it. Each value stands at a multiple of 8 (kernel/bpf/arraymap.c, elem_size).
+    pub(super) fn new(map: BorrowedFd<'_>, entries: usize, value_size: usize) -> Option<Self> {
+        let stride = value_size.next_multiple_of(8);
+        let len = (entries * stride).next_multiple_of(rustix::param::page_size());
+        let values = Mapping::of_map(map, 0, len, false).ok()?;
+        Some(Self { values, next: 0, entries, stride })
+    }
+
+    // False at the end.
+    pub(super) fn fill(&mut self, chunk: &mut Chunk) -> bool {
+        let (size, stride) = (chunk.value_size, self.stride);
+        chunk.len = chunk.room.min(self.entries - self.next);
+        if size == stride {
+            self.values.copy_words(self.next * stride, &mut chunk.values[..chunk.len * size]);
+        } else {
+            let values = chunk.values.chunks_exact_mut(size).take(chunk.len);
+            for (at, value) in (self.next..).zip(values) {
+                self.values.copy_words(at * stride, value);
+            }
+        }
+        for (number, key) in (self.next..).zip(chunk.keys.as_chunks_mut().0).take(chunk.len) {
+            *key = (number as u32).to_ne_bytes();
+        }
+        self.next += chunk.len;
+        self.next < self.entries
+    }
+}
