@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from fastbpf import _native
     from fastbpf.maps.map import Map
     from fastbpf.maps.types import Layout
 
@@ -66,9 +67,12 @@ class Reading:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
+        return (pa.record_batch(batch) for batch in self.native())
+
+    def native(self) -> Iterator[_native.RecordBatch]:
+        """The batches as the native module has them."""
         with self._told():
-            for batch in self._native:
-                yield pa.record_batch(batch)
+            yield from self._native
 
     def table(self) -> pa.Table:
         """All batches; after an interruption, those that were read before and the rest."""
