@@ -490,6 +490,27 @@ def wait_until(done):
         time.sleep(0.01)
 
 
+# -- sizes -------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 512), st.integers(1, 65536), st.sampled_from(["hash", "percpu_hash", "lru_hash"]), st.randoms())
+def test_keys_and_values_of_any_size(key_size, value_size, kind, random):
+    per_cpu = kind == "percpu_hash"
+    value_size = min(value_size, 32768) if per_cpu else value_size  # PCPU_MIN_UNIT_SIZE
+    spec = fb.MapSpec(kind, key=fb.raw[key_size], value=fb.raw[value_size], max_entries=8)
+    with spec.create() as map:
+        model = {}
+        for _ in range(3):
+            many = [random.randbytes(value_size) for _ in range(possible_cpus())]
+            key, value = random.randbytes(key_size), many if per_cpu else many[0]
+            map[key] = model[key] = value
+        assert dict(map) == model
+        for key, value in model.items():
+            assert map.pop(key) == value
+        assert not map
+
+
 # -- flags -------------------------------------------------------------------------------------------------------------
 
 
@@ -545,3 +566,77 @@ def test_a_numa_node():
     with pytest.raises(fb.KernelError) as none:
         fb.MapSpec("hash", key=fb.u32, value=fb.u32, max_entries=5, numa_node=1000).create()
     assert none.value.errno == errno.EINVAL
+
+
+# -- docs/maps.md ------------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[2] / "docs/maps.md").read_text()
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")]
+TOLD = {row[0].strip("`"): [cell == "yes" for cell in row[3:7]] for row in ROWS if len(row) == 8}
+OTHERS = {name for row in ROWS if len(row) == 3 for name in re.findall(r"`(\w+)`", row[0])}
+
+
+def test_the_page_has_a_row_for_each_type():
+    assert (TOLD.keys() | OTHERS, TOLD.keys() & OTHERS) == (set(TYPES), set())
+
+
+def element(kind, map, stack):
+    """A key and a value that go into such a map."""
+    enter = stack.enter_context
+    if kind == "stack_trace":
+        enter(fb.ProgramSpec("raw_tracepoint", assemble(call.get_stackid(r1, map, 0), exit_())).load()).test_run()
+        return next(iter(map)), [1]
+    if kind.endswith("cgroup_storage"):
+        group, fd = enter(own_group())
+        code = assemble(call.get_local_storage(map, 0), mov(r0, 1), exit_())
+        enter(attached(enter(loaded(Setting("cgroup_skb"), code)), fd, 0))
+        return group.stat().st_ino, [7] * possible_cpus() if "percpu" in kind else 7
+    if kind == "prog_array":
+        code = assemble(call.tail_call(r1, map, 0), mov(r0, 0), exit_())
+        return 0, enter(fb.ProgramSpec("socket_filter", code).load())
+    if kind == "perf_event_array":
+        event = perf_event(1, 0)
+        stack.callback(os.close, event)
+        return 0, event
+    if kind in {"cgroup_array", "cgrp_storage"}:
+        _, fd = enter(own_group())
+        return (0, fd) if kind == "cgroup_array" else (fd, 7)
+    if kind.endswith("of_maps"):
+        return 0, enter(ONE.create())
+    if kind in {"sockmap", "sockhash"}:
+        return 0, enter(connection())[1]
+    if kind == "reuseport_sockarray":
+        one = enter(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        one.bind(("127.0.0.1", 0))
+        return 0, one
+    if kind == "xskmap":
+        return 0, enter(socket.socket(44, socket.SOCK_RAW))
+    if kind == "sk_storage":
+        return enter(socket.socket()), 7
+    if kind == "task_storage":
+        return enter(os.fdopen(os.pidfd_open(os.getpid()))), 7
+    if kind == "inode_storage":
+        return enter(Path(__file__).open()), 7
+    if "map" in kind:
+        return 0, 1
+    return 0, [7] * possible_cpus() if "percpu" in kind else 7
+
+
+def works(do):
+    try:
+        do()
+    except (fb.KernelError, fb.LayoutError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_the_page_says_what_works(kind):
+    with made(kind, **({"key": fb.u32} if kind == "lpm_trie" else {})) as map, contextlib.ExitStack() as stack:
+        key, value = element(kind, map, stack)
+        wrote = works(lambda: map.__setitem__(key, value))
+        read = works(lambda: map[key])
+        walked = works(lambda: list(map)) and ((key, 32) if kind == "lpm_trie" else key) in list(map)
+        deleted = works(lambda: map.__delitem__(key))
+        assert [read, wrote, deleted, walked] == TOLD[kind]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -146,6 +147,24 @@ def test_variables_are_attributes(loaded):
     # as bpf(2) has them
     assert loaded.maps[".bss"][0].total == 18
     assert loaded.maps[".data"].variables.label == "zero"
+
+
+def test_variables_of_others_have_their_names(loaded):
+    """As bpftool shows them, and as another process would open them."""
+    (entry,) = json.loads(
+        subprocess.run(
+            ["bpftool", "-j", "map", "dump", "id", str(loaded.maps[".data"].id)], capture_output=True, check=True
+        ).stdout
+    )
+    told = {name: value for one in entry["formatted"]["value"][".data"] for name, value in one.items()}
+    assert (told["calls"], told["where"]) == (5, {"x": 1, "y": -2})
+    with fb.Map.from_id(loaded.maps[".data"].id) as map:
+        variables = map.variables
+        assert {"calls", "where", "label"} <= set(dir(variables))
+        variables.calls = 9
+    assert loaded.variables.calls == 9
+    with fb.Map.from_id(loaded.maps[".rodata"].id) as map:
+        assert map.variables.limit == 3
 
 
 def test_what_variables_refuse(loaded):

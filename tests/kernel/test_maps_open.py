@@ -270,3 +270,30 @@ def test_nobody_changes_a_frozen_map():
         with pytest.raises(fb.KernelError, match="is frozen already"):
             map.freeze()
         assert map[0] == 5
+
+
+def test_programs_use_maps_of_others():
+    inner = fb.MapSpec("array", value=fb.u64, max_entries=1)
+    outer = fb.MapSpec("hash_of_maps", key=fb.u32, inner=inner, max_entries=2, name="outer")
+    counts = fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=2, name="counts")
+    code = assemble(
+        stw(fp, -4, 0),
+        call.map_lookup_elem(outer, fp - 4),
+        jeq(r0, 0, "out"),
+        call.map_lookup_elem(r0, fp - 4),
+        jeq(r0, 0, "out"),
+        stdw(r0, 0, 33),
+        stdw(fp, -16, 44),
+        call.map_update_elem(counts, fp - 4, fp - 16, 0),
+        label("out"),
+        mov(r0, 0),
+        exit_(),
+    )
+    with outer.create() as first, inner.create() as one, counts.create() as second:
+        first[0] = one
+        with fb.Map.from_id(first.id) as mine, fb.Map.from_id(second.id) as other:
+            with fb.ProgramSpec("socket_filter", code).load({"outer": mine, "counts": other}) as program:
+                program.test_run(bytes(64))
+            with pytest.raises(fb.LayoutError, match="the map that is given is a hash with"):
+                fb.ProgramSpec("socket_filter", code).load({"outer": other})
+        assert (one[0], dict(second)) == (33, {0: 44})

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use aya_obj::btf::Btf;
+use aya_obj::btf::{Btf, BtfKind};
 
 use super::{Linked, Object, features, function, guarded, instructions, link};
 use crate::error::{Error, Result};
@@ -64,6 +64,12 @@ impl Load {
         let types = match (map, &self.types) {
             (Some(aya_obj::Map::Btf(map)), Some(fd)) if map.def.btf_value_type_id != 0 => {
                 Some(MapTypes { btf: fd.as_fd(), key: map.def.btf_key_type_id, value: map.def.btf_value_type_id })
+            }
+            // Global variables: the section is the type of the only value, and there is none of the key.
+            (Some(aya_obj::Map::Legacy(_)), Some(fd)) => {
+                let types = self.object.btf.as_ref();
+                let section = types.and_then(|types| types.id_by_type_name_kind(name, BtfKind::DataSec).ok());
+                section.map(|value| MapTypes { btf: fd.as_fd(), key: 0, value })
             }
             _ => None,
         };

@@ -127,3 +127,87 @@ impl Shared {
 fn step(at: usize, left: usize) -> usize {
     [8, 4, 2].into_iter().find(|&size| at.is_multiple_of(size) && size <= left).unwrap_or(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::sync::atomic::AtomicBool;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn page(writable: bool) -> Shared {
+        let file = rustix::fs::memfd_create("shared", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        rustix::fs::ftruncate(&file, 4096).unwrap();
+        Shared::of_map(file.as_fd(), 0, 4096, writable).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn is_memory(writes in prop::collection::vec((0..4200_usize, prop::collection::vec(any::<u8>(), 0..40)), 0..20)) {
+            let (shared, mut model) = (page(true), vec![0; 4096]);
+            for (at, bytes) in writes {
+                let fits = at + bytes.len() <= model.len();
+                prop_assert_eq!(shared.write(at, &bytes).is_some(), fits);
+                if fits {
+                    model[at..at + bytes.len()].copy_from_slice(&bytes);
+                }
+                let mut read = vec![0; bytes.len()];
+                prop_assert_eq!(shared.read(at, &mut read).is_some(), fits || bytes.is_empty());
+                prop_assert!(!fits || read == bytes);
+            }
+            let mut read = vec![0; 4096];
+            shared.read(0, &mut read).unwrap();
+            prop_assert_eq!(read, model);
+        }
+    }
+
+    #[test]
+    fn changes_numbers_where_they_are() {
+        let shared = page(true);
+        for (size, at) in [(1, 9), (2, 18), (4, 28), (8, 40)] {
+            let most = u64::MAX >> (64 - 8 * size);
+            assert_eq!(shared.fetch_add(at, size, 5), Some(0));
+            assert_eq!(shared.fetch_add(at, size, u64::MAX), Some(5));
+            assert_eq!(shared.compare_exchange(at, size, 5, 7), Some(false));
+            assert_eq!(shared.compare_exchange(at, size, 4, most), Some(true));
+            assert_eq!(shared.fetch_add(at, size, 1), Some(most));
+            assert_eq!(shared.fetch_add(at, size, 0), Some(0));
+        }
+        // unaligned, of no such size, beyond the end
+        for (at, size) in [(1, 8), (2, 4), (0, 3), (4096, 1), (4089, 8), (usize::MAX & !7, 8)] {
+            assert_eq!((shared.fetch_add(at, size, 1), shared.compare_exchange(at, size, 0, 1)), (None, None));
+        }
+        let mut whole = [0; 4096];
+        shared.read(0, &mut whole).unwrap();
+        assert!(whole.iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn what_is_mapped_for_reading_is_read() {
+        let shared = page(false);
+        assert_eq!(shared.read(0, &mut [1; 16]), Some(()));
+        assert_eq!((shared.write(0, &[1]), shared.fetch_add(0, 8, 1), shared.is_writable()), (None, None, false));
+    }
+
+    #[test]
+    fn a_number_is_never_half_old_and_half_new() {
+        let (shared, over) = (page(true), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    shared.write(4, &[0; 12]).unwrap();
+                    shared.write(4, &[255; 12]).unwrap();
+                }
+            });
+            for _ in 0..200_000 {
+                let mut read = [0; 12];
+                shared.read(4, &mut read).unwrap();
+                let (first, second) = read.split_at(4);
+                assert!([first, second].iter().all(|part| part.iter().all(|&byte| byte == part[0])), "{read:?}");
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+    }
+}
