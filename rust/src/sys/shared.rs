@@ -204,8 +204,9 @@ mod tests {
             for _ in 0..200_000 {
                 let mut read = [0; 12];
                 shared.read(4, &mut read).unwrap();
-                let (first, second) = read.split_at(4);
-                assert!([first, second].iter().all(|part| part.iter().all(|&byte| byte == part[0])), "{read:?}");
+                // 4 bytes, and 8
+                let whole = |part: &[u8]| part.iter().all(|&byte| byte == part[0]);
+                assert!(whole(&read[..4]) && whole(&read[4..]), "{read:?}");
             }
             over.store(true, Ordering::Relaxed);
         });
