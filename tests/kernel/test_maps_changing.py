@@ -23,7 +23,7 @@ from fastbpf.maps import MapSpec
 from fastbpf.maps.map import Map
 from fastbpf.maps.tables import Reading
 
-QUEUE, STACK, LPM_TRIE = 22, 23, 11
+QUEUE, STACK, LPM_TRIE, HASH_OF_MAPS = 22, 23, 11, 13
 LOCK = 4
 
 
@@ -92,6 +92,18 @@ def test_queues_and_stacks_give_their_values_in_their_order(kind, many):
         expected = list(range(many))
         assert map.drain().to_pydict() == {"value": expected if kind == QUEUE else expected[::-1]}
         assert len(map.drain()) == 0
+
+
+def test_a_hash_of_maps_is_read_and_drained():
+    inner = MapSpec("array", value=fb.u64, max_entries=1)
+    with inner.create() as first, inner.create() as second:
+        native = _native.Map(HASH_OF_MAPS, 4, 4, 100, 0, "", CPUS, inner=first._native)
+        with Map(Spec("hash_of_maps", fb.u32, fb.u32, 100), native) as map:
+            for key, one in ((7, first), (9, second)):
+                map._native.update(pack("=I", key), pack("=I", one.fileno()), 0)
+            expected = {7: first.id, 9: second.id}
+            assert rows(map.to_arrow()) == rows(map.drain()) == expected
+            assert not elements(map, 4, 4)
 
 
 @pytest.mark.parametrize("type", ["array", "percpu_array", "stack_trace", "prog_array"])

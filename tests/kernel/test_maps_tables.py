@@ -9,6 +9,7 @@ import os
 import subprocess
 from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 from struct import pack, unpack
 
 import duckdb
@@ -24,6 +25,7 @@ from tests.kernel import raw_bpf
 import fastbpf as fb
 from fastbpf.asm import *
 from fastbpf.maps import possible_cpus
+from fastbpf.maps.cpus import cpu_numbers
 
 MAP_GET_NEXT_KEY, MAP_LOOKUP_BATCH = 4, 24
 ZERO_SEED, MMAPABLE = 1 << 6, 1 << 10
@@ -246,6 +248,21 @@ def test_values_of_each_cpu_of_any_size(type, size):
             read[key][cpu] = value
         assert read == model
         assert len(table) == 20 * CPUS
+
+
+def test_cpus_go_by_their_numbers(monkeypatch):
+    # A machine whose possible CPUs have gaps has as many values as CPUs, and not as numbers.
+    numbers = [10 * index + 3 for index in range(CPUS)]
+    monkeypatch.setattr("fastbpf.maps.tables.cpu_numbers", lambda: numbers)
+    with fb.MapSpec("percpu_array", value=fb.u32, max_entries=2).create() as map:
+        map[1] = [7 + index for index in range(CPUS)]
+        assert map.to_arrow().to_pydict() == {
+            "key": [0] * CPUS + [1] * CPUS,
+            "cpu": numbers * 2,
+            "value": [0] * CPUS + [7 + index for index in range(CPUS)],
+        }
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "0-1,4,8-10\n")
+    assert cpu_numbers.__wrapped__() == [0, 1, 4, 8, 9, 10]
 
 
 NUMBERS = {

@@ -29,7 +29,10 @@ impl Walk {
             }
             let element = Element { map, key };
             let found = element.lookup_flags(value, self.flags).map_err(Error::kernel("cannot read from the map"))?;
-            self.at.get_or_insert_default().clone_from(&key.to_vec());
+            match &mut self.at {
+                Some(at) => at.copy_from_slice(key),
+                None => self.at = Some(key.to_vec()),
+            }
             chunk.len += usize::from(found);
         }
         Ok(true)
