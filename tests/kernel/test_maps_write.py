@@ -9,6 +9,7 @@ import os
 import signal
 import struct
 import threading
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -353,6 +354,29 @@ def test_names_of_numbers_arrive():
         assert map.update(map.to_arrow()).done == 4
         with pytest.raises(fb.LayoutError, match='column "state", row 0: BSUY does not fit'):
             map.update(pa.table({"key": [1], "state": ["BSUY"]}))
+
+
+def test_times_are_timestamps_or_readings():
+    class Times(fb.Struct):
+        mono: fb.ktime
+        boot: fb.boottime
+        took: fb.duration
+
+    with fb.MapSpec("hash", key=fb.u32, value=Times, max_entries=4).create() as map:
+        now = {"mono": time.clock_gettime_ns(time.CLOCK_MONOTONIC), "boot": time.clock_gettime_ns(time.CLOCK_BOOTTIME)}
+        assert map.update(pa.table({"key": [1], **{name: [at] for name, at in now.items()}, "took": [5]})).done == 1
+        assert raw(map).lookup(struct.pack("=I", 1)) == struct.pack("=QQQ", *now.values(), 5)
+        table = map.to_arrow().set_column(0, "key", pa.array([2], pa.uint32()))
+        assert pa.types.is_timestamp(table.schema.field("mono").type)
+        assert map.update(table).done == 1
+        mono, boot, took = struct.unpack("=QQQ", raw(map).lookup(struct.pack("=I", 2)))
+        # The clocks are compared with UTC anew.
+        assert abs(mono - now["mono"]) < 10_000_000
+        assert abs(boot - now["boot"]) < 10_000_000
+        assert took == 5
+        early = table.set_column(1, "mono", pa.array([0], pa.timestamp("ns")))
+        with pytest.raises(fb.LayoutError, match='column "mono", row 0: 1970-01-01.* is before the clock began'):
+            map.update(early)
 
 
 def test_queues_stacks_and_bloom_filters_have_no_keys():

@@ -340,7 +340,7 @@ class Map(Dictionary):
             other: whatever speaks Arrow's interface (tables and batches of pyarrow, frames of polars and pandas), with
                 the columns that `to_arrow` gives: `key` and `value`, or the fields of a Struct, names that clash with
                 key_ and value_ in front; others are left out. Per-CPU maps take the long form, a row for each key and
-                possible CPU, with the column `cpu`. Times are the clock's own nanoseconds.
+                possible CPU, with the column `cpu`. Times are timestamps, or the clock's own nanoseconds.
             flags: "any"; "new" for keys that are not there yet; "existing" for those that are. Of a dictionary's
                 elements the first that is refused ends it: KernelError (EEXIST), or KeyError.
             values: of a dictionary, as `dict.update` takes them.

@@ -29,8 +29,8 @@ class UserRingBuffer:
     Args:
         ring: the map.
         record: the layout. Its fields are integers and floats of both byte orders, bitfields, enums (numbers or names),
-            ports and times (as numbers), `fb.bool8`, `fb.char[N]`, `fb.raw[N]`, addresses, structs, and arrays of
-            numbers and structs.
+            ports (as numbers), times (timestamps, or the clock's own nanoseconds), `fb.bool8`, `fb.char[N]`,
+            `fb.raw[N]`, addresses, structs, and arrays of numbers and structs.
 
     Raises:
         LayoutError: the map is no user ring buffer; a record that does not fit into it, or a field of another type.
@@ -62,7 +62,7 @@ class UserRingBuffer:
         Args:
             rows: whatever speaks Arrow's interface: tables and batches of pyarrow, frames of polars and pandas. The
                 fields' columns are found by their names, others are left out. Text goes into `fb.char[N]` and becomes
-                addresses; shorter text and bytes get zeros behind them. Times are the clock's own nanoseconds.
+                addresses; shorter text and bytes get zeros behind them.
             timeout: seconds to wait for room that programs make; None waits until all rows are written. A program that
                 drains with BPF_RB_NO_WAKEUP is noticed after up to 100 ms.
 

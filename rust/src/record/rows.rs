@@ -7,16 +7,17 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Decimal128Type;
+use arrow_array::types::{Decimal128Type, Int64Type};
 use arrow_array::{Array, ArrayRef, Decimal128Array, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_cast::display::array_value_to_string;
 use arrow_cast::{CastOptions, can_cast_types, cast_with_options};
 use arrow_schema::{DataType, Field as Column, TimeUnit};
 
-use super::kind::{Address, Bits, Field, Kind, Names, Number, Scalar, Struct};
+use super::kind::{Address, Bits, Clock, Field, Kind, Names, Number, Scalar, Struct};
 use super::plan::parsed;
 use crate::error::{Error, Result};
+use crate::sys::clock;
 
 // Records that are written before the next column's turn, so that they stay in the nearest cache.
 const TOGETHER: usize = 64;
@@ -204,7 +205,7 @@ fn packed(kind: &Kind, column: &ArrayRef) -> std::result::Result<Buffer, Refusal
         Kind::Number(number) => numbers(*number, &plain),
         Kind::Enum(number, names) => numbers(*number, &numbered(&plain, names)?),
         Kind::Port => numbers(Number::U16_BE, &plain),
-        Kind::Time(_) => numbers(Number { scalar: Scalar::U64, big: false }, &plain),
+        Kind::Time(clock) => numbers(Number { scalar: Scalar::U64, big: false }, &readings(*clock, plain)?),
         Kind::Duration => {
             let nanoseconds = match plain.data_type() {
                 DataType::Duration(_) => {
@@ -280,6 +281,21 @@ fn exact(given: &ArrayRef, floats: &ArrayRef) -> std::result::Result<(), Refusal
         infinite(given)?.into_iter().zip(infinite(floats)?).position(|(before, after)| before != after)
     };
     wrong.map_or(Ok(()), |row| Err(unfit(given, row)))
+}
+
+// What the clock read at a time; numbers are readings already.
+fn readings(clock: Clock, column: ArrayRef) -> std::result::Result<ArrayRef, Refusal> {
+    let DataType::Timestamp(_, zone) = column.data_type() else {
+        return Ok(column);
+    };
+    let utc = converted(&column, &DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?;
+    let utc = converted(&utc, &DataType::Int64)?;
+    let offset = clock.offset(&clock::look(false).latest());
+    let readings = utc.as_primitive::<Int64Type>().unary::<_, Int64Type>(|time| time.saturating_sub(offset));
+    match readings.values().iter().position(|&reading| reading < 0) {
+        Some(row) => Err(Refusal::Value { row, why: format!("{} is before the clock began", shown(&column, row)) }),
+        None => Ok(Arc::new(readings)),
+    }
 }
 
 fn bools(column: &ArrayRef, bit: u32) -> std::result::Result<Buffer, Refusal> {
