@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use super::prefetch::Ahead;
 
 pub(crate) const CAPACITY: usize = 64;
-// More would be evicted before its last column is written. Each block costs about 80 ns however few records it has
+// More would be evicted before its last column is written. Each block costs about 90 ns however few records it has
 // (measured), so that half as much takes a quarter longer.
 const BYTES: usize = 4 << 10;
 pub(crate) const LEAST: usize = 16;

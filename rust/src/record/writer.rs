@@ -187,7 +187,8 @@ impl Writer {
             if leaf.has_tail() {
                 return column.append_tails(leaf, target, block, count);
             }
-            if !leaf.is_bit() && !leaf.has_offsets() {
+            // Wider columns would put out what is read.
+            if !leaf.is_bit() && !leaf.has_offsets() && leaf.repeat * leaf.width() <= 8 {
                 let width = leaf.repeat * leaf.width();
                 behind(target.base.wrapping_add(column.values + target.row * width), count * width);
             }
