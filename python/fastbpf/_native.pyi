@@ -394,6 +394,9 @@ class Stream:
         Waits for `least` rows, a full batch or the time-out (seconds), without the GIL; gives at most `most` rows.
         """
 
+    def accounted(self, batch: RecordBatch, lost: int | None, missed: int | None) -> RecordBatch:
+        """The batch, with a schema whose metadata tells where events went so far; two counts are the program's."""
+
     def poll(self, least: int, most: int) -> tuple[RecordBatch | None, str]:
         """As `next`, without a wait: "pending" says that `fileno()` will become readable."""
 

@@ -8,7 +8,7 @@ import sys
 import time
 import weakref
 from collections import deque
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -168,9 +168,9 @@ class Stream:
     def __next__(self) -> pa.RecordBatch:
         taken: list[_native.RecordBatch] = []
         with self._giving_back(taken):
-            if not self._next(taken, None, 1, sys.maxsize):
-                raise StopIteration
-            return self._accounted(taken[0])
+            if self._next(taken, None, 1, sys.maxsize):
+                return self._accounted(taken[0])
+        raise StopIteration
 
     def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
         return self
@@ -211,13 +211,8 @@ class Stream:
                 return False
             self.stop()
 
-    @contextmanager
-    def _giving_back(self, taken: list[_native.RecordBatch]) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._returned.extendleft(reversed(taken))
-            raise
+    def _giving_back(self, taken: list[_native.RecordBatch]) -> _GivingBack:
+        return _GivingBack(self._returned, taken)
 
     # A task that is cancelled while it waits has taken nothing.
     async def _awaited_batch(self) -> _native.RecordBatch | None:
@@ -309,8 +304,8 @@ class Stream:
     def _accounted(self, batch: _native.RecordBatch) -> pa.RecordBatch:
         import pyarrow as pa
 
-        made = pa.record_batch(batch)
-        return made.replace_schema_metadata({**(made.schema.metadata or {}), **self._accounting()})
+        with self._lock:
+            return pa.record_batch(self._native.accounted(batch, self._lost(), self._missed()))
 
     # Each batch, which is added to `to`, if that is given, before anything can interrupt.
     def _bounded(
@@ -399,6 +394,22 @@ class Stream:
         # thread that is not there any more may have held the lock.
         self._lock = RLock()
         self._closed = True
+
+
+# Batches come first again when the block that took them does not end well.
+class _GivingBack:
+    __slots__ = ("_taken", "_to")
+
+    def __init__(self, to: deque[_native.RecordBatch], taken: list[_native.RecordBatch]) -> None:
+        self._to = to
+        self._taken = taken
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._to.extendleft(reversed(self._taken))
 
 
 class Exported:

@@ -174,6 +174,30 @@ impl Stream {
         Ok(statistics.into())
     }
 
+    // A batch whose schema tells where the events went so far, `lost` and `missed` as programs counted them: for whoever
+    // keeps batches only.
+    fn accounted(
+        &self,
+        py: Python<'_>,
+        batch: &RecordBatch,
+        lost: Option<u64>,
+        missed: Option<u64>,
+    ) -> Result<RecordBatch> {
+        let counts = py.detach(|| self.stream.statistics())?;
+        let mut rows = batch.rows.clone();
+        let told = rows.schema_metadata_mut();
+        for (name, count) in [
+            ("fastbpf.received", Some(counts.received)),
+            ("fastbpf.delivered", Some(counts.delivered)),
+            ("fastbpf.lost", lost.map(|lost| lost + counts.lost)),
+            ("fastbpf.missed", missed),
+            ("fastbpf.dropped", Some(counts.dropped)),
+        ] {
+            told.extend(count.map(|count| (name.to_owned(), count.to_string())));
+        }
+        Ok(RecordBatch { rows, table: batch.table })
+    }
+
     // The names of the tables.
     fn names(&self) -> Vec<String> {
         self.stream.names()

@@ -50,9 +50,17 @@ pub(crate) struct Record<'a> {
     lifetime: PhantomData<&'a [u8]>,
 }
 
-// Where the payloads of a block are.
+// Some records of a block that follow each other.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'b, 'a> {
+    block: &'b Block<'a>,
+    start: usize,
+    count: usize,
+}
+
+// Where their payloads are.
 pub(super) enum Payloads<'b> {
-    Strided { first: *const u8, stride: usize, count: usize },
+    Strided { first: *const u8, stride: usize },
     Listed(&'b [*const u8]),
 }
 
@@ -165,16 +173,36 @@ impl<'a> Block<'a> {
         Ahead::new(self.end, self.end.addr() - self.start.addr())
     }
 
-    pub(super) fn payloads(&self, count: usize) -> Payloads<'_> {
-        if self.listed {
-            Payloads::Listed(&self.addresses[..count])
-        } else {
-            Payloads::Strided { first: self.run.first, stride: self.run.stride, count }
-        }
+    pub(super) fn part(&self, start: usize, count: usize) -> Part<'_, 'a> {
+        assert!(start + count <= self.len, "{start} + {count} of {} records", self.len);
+        Part { block: self, start, count }
     }
 
     pub(crate) fn records(&self) -> impl Iterator<Item = Record<'a>> {
         (0..self.len).map(|index| self.record(index))
+    }
+}
+
+impl<'b, 'a> Part<'b, 'a> {
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    #[inline(always)]
+    pub(super) fn payloads(&self) -> Payloads<'b> {
+        let Self { block, start, count } = *self;
+        if block.listed {
+            Payloads::Listed(&block.addresses[start..start + count])
+        } else {
+            let Run { first, stride, .. } = block.run;
+            Payloads::Strided { first: first.wrapping_add(start * stride), stride }
+        }
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = Record<'a>> {
+        let Self { block, start, count } = *self;
+        (start..start + count).map(|index| block.record(index))
     }
 }
 

@@ -28,6 +28,9 @@ const LARGEST_TAIL: usize = 3 * 65_535;
 // No machine has memory for more; the kernel refuses it before.
 const LARGEST_SLAB: usize = 1 << 40;
 
+// Rows that are written to each column before the next one's turn.
+const TOGETHER: usize = 32;
+
 pub(crate) struct Columns {
     plan: Arc<Plan>,
     pool: Arc<Pool>,
@@ -130,16 +133,20 @@ impl Columns {
         let row = self.end;
         debug_assert!(row + count <= self.shape.rows);
         let mut ahead = block.ahead();
-        let target = Target { base, row, blank: &self.plan.blank, clocks };
-        let share = ahead.lines().div_ceil(self.words.len() + self.others.len());
-        // SAFETY: rows from `end` on belong to no batch; the shape gave each column room for `rows` rows, and fitting() saw
-        // that there is room in its tail. Records hold every field: none is shorter than the plan, and who reads a buffer
-        // has seen that there is what the plan reads in front of its records.
-        unsafe { self.words.append(&target, block, count, &mut ahead, share) };
-        for &at in &self.others {
-            ahead.fetch(share);
-            // SAFETY: as above.
-            self.cuts += unsafe { self.writers[at].append(&target, block, count) };
+        let turns = count.div_ceil(TOGETHER) * (self.words.len() + self.others.len());
+        let share = ahead.portions().div_ceil(turns.max(1));
+        for start in (0..count).step_by(TOGETHER) {
+            let part = block.part(start, TOGETHER.min(count - start));
+            let target = Target { base, row: row + start, blank: &self.plan.blank, clocks };
+            // SAFETY: rows from `end` on belong to no batch; the shape gave each column room for `rows` rows, and
+            // fitting() saw that there is room in its tail. Records hold every field: none is shorter than the plan, and
+            // who reads a buffer has seen that there is what the plan reads in front of its records.
+            unsafe { self.words.append(&target, part, &mut ahead, share) };
+            for &at in &self.others {
+                ahead.fetch(share);
+                // SAFETY: as above.
+                self.cuts += unsafe { self.writers[at].append(&target, part) };
+            }
         }
         self.end += count;
         Ok(count)

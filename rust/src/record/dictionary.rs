@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, StringArray};
 
+use super::writer::AT_ONCE;
+
 pub(super) struct Dictionary {
     size: usize,
     values: Vec<Box<[u8]>>,
@@ -39,22 +41,10 @@ impl Recent {
         (hash >> 58) as usize
     }
 
-    // Writes keys of the rows from `row` on, up to the first text that is not known; returns that one's row.
-    //
-    // SAFETY (of the caller): as for Dictionary::encode.
     #[inline(always)]
-    unsafe fn encode(&self, row: usize, count: usize, from: impl Fn(usize) -> *const u8, to: *mut i32) -> usize {
-        for i in row..count {
-            // SAFETY: promised by the caller.
-            let words = unsafe { from(i).cast::<[u64; 2]>().read_unaligned() };
-            let known = &self.0[Self::slot(words)];
-            if (known.words[0] ^ words[0]) | (known.words[1] ^ words[1]) != 0 {
-                return i;
-            }
-            // SAFETY: promised by the caller.
-            unsafe { to.add(i).write(known.key) };
-        }
-        count
+    fn known(&self, words: [u64; 2]) -> (&Known, u64) {
+        let known = &self.0[Self::slot(words)];
+        (known, (known.words[0] ^ words[0]) | (known.words[1] ^ words[1]))
     }
 }
 
@@ -69,19 +59,23 @@ impl Dictionary {
     // `count` keys.
     #[inline(always)]
     pub(super) unsafe fn encode(&mut self, count: usize, from: impl Fn(usize) -> *const u8 + Copy, to: *mut i32) {
-        if self.size == 16 {
-            let mut row = 0;
-            loop {
-                // SAFETY: promised by the caller.
-                row = unsafe { self.recent.encode(row, count, from, to) };
-                if row == count {
-                    return;
-                }
-                // SAFETY: promised by the caller.
-                self.learn(unsafe { from(row).cast::<[u64; 2]>().read_unaligned() });
+        // SAFETY: promised by the caller.
+        let words = |i: usize| unsafe { from(i).cast::<[u64; 2]>().read_unaligned() };
+        let whole = if self.size == 16 { count - count % AT_ONCE } else { 0 };
+        for start in (0..whole).step_by(AT_ONCE) {
+            let mut differ = 0;
+            let keys: [i32; AT_ONCE] = std::array::from_fn(|i| {
+                let (known, different) = self.recent.known(words(start + i));
+                differ |= different;
+                known.key
+            });
+            // SAFETY: promised by the caller.
+            unsafe { to.add(start).cast::<[i32; AT_ONCE]>().write(keys) };
+            if differ != 0 {
+                self.learn(std::array::from_fn(|i| words(start + i)), to.wrapping_add(start));
             }
         }
-        for i in 0..count {
+        for i in whole..count {
             // SAFETY: promised by the caller.
             let key = self.key(until_nul(unsafe { std::slice::from_raw_parts(from(i), self.size) }));
             // SAFETY: promised by the caller.
@@ -89,13 +83,24 @@ impl Dictionary {
         }
     }
 
+    // Writes the keys of texts of which some are not known.
     #[cold]
-    fn learn(&mut self, words: [u64; 2]) {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&words[0].to_ne_bytes());
-        bytes[8..].copy_from_slice(&words[1].to_ne_bytes());
-        let key = self.key(until_nul(&bytes));
-        self.recent.0[Recent::slot(words)] = Known { words, key };
+    fn learn(&mut self, texts: [[u64; 2]; AT_ONCE], to: *mut i32) {
+        for (i, words) in texts.into_iter().enumerate() {
+            let (known, different) = self.recent.known(words);
+            let key = if different == 0 {
+                known.key
+            } else {
+                let mut bytes = [0; 16];
+                bytes[..8].copy_from_slice(&words[0].to_ne_bytes());
+                bytes[8..].copy_from_slice(&words[1].to_ne_bytes());
+                let key = self.key(until_nul(&bytes));
+                self.recent.0[Recent::slot(words)] = Known { words, key };
+                key
+            };
+            // SAFETY: promised by the caller.
+            unsafe { to.add(i).write(key) };
+        }
     }
 
     fn key(&mut self, text: &[u8]) -> i32 {

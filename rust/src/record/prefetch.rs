@@ -7,37 +7,33 @@ const LINE: usize = 64;
 // From a block's end to what is asked for while it is decoded.
 const DISTANCE: usize = 2 * 1024;
 
+// Lines that are asked for one after another.
+const PORTION: usize = 4;
+
 pub(super) struct Ahead {
     next: *const u8,
-    lines: usize,
+    portions: usize,
 }
 
 impl Ahead {
     // As many bytes as the block has that ends at `end`.
     pub(super) fn new(end: *const u8, bytes: usize) -> Self {
-        Self { next: end.wrapping_add(DISTANCE), lines: bytes.div_ceil(LINE) }
+        Self { next: end.wrapping_add(DISTANCE), portions: bytes.div_ceil(PORTION * LINE) }
     }
 
-    pub(super) fn lines(&self) -> usize {
-        self.lines
+    pub(super) fn portions(&self) -> usize {
+        self.portions
     }
 
     #[inline(always)]
-    pub(super) fn fetch(&mut self, lines: usize) {
-        let lines = lines.min(self.lines);
-        for line in 0..lines {
-            prefetch(self.next.wrapping_add(line * LINE));
+    pub(super) fn fetch(&mut self, portions: usize) {
+        for _ in 0..portions.min(self.portions) {
+            for line in 0..PORTION {
+                prefetch(self.next.wrapping_add(line * LINE));
+            }
+            self.next = self.next.wrapping_add(PORTION * LINE);
+            self.portions -= 1;
         }
-        self.next = self.next.wrapping_add(lines * LINE);
-        self.lines -= lines;
-    }
-}
-
-// Asks for the memory behind `bytes` that are written now, as much again: where the next block is written.
-#[inline(always)]
-pub(super) fn behind(written: *const u8, bytes: usize) {
-    for line in (bytes..2 * bytes).step_by(LINE) {
-        prefetch(written.wrapping_add(line));
     }
 }
 

@@ -2,10 +2,10 @@
 //! written one after another by one loop, which need not ask of each for each block what it is (measured, with the columns'
 //! memory asked for ahead: a fifth less for six columns).
 
-use super::block::{Block, Payloads};
+use super::block::{Part, Payloads};
 use super::kind::Clock;
 use super::plan::{Form, Leaf};
-use super::prefetch::{Ahead, behind};
+use super::prefetch::Ahead;
 use super::writer::{Target, gather};
 
 #[derive(Default)]
@@ -46,18 +46,12 @@ impl Words {
     // Before each column so many lines of memory are asked for.
     //
     // SAFETY (of the caller): as for Writer::append.
-    pub(super) unsafe fn append(
-        &self,
-        target: &Target<'_>,
-        block: &Block<'_>,
-        count: usize,
-        ahead: &mut Ahead,
-        lines: usize,
-    ) {
+    pub(super) unsafe fn append(&self, target: &Target<'_>, part: Part<'_, '_>, ahead: &mut Ahead, lines: usize) {
+        let count = part.len();
         // SAFETY: promised by the caller.
         unsafe {
-            match block.payloads(count) {
-                Payloads::Strided { first, stride, count } => {
+            match part.payloads() {
+                Payloads::Strided { first, stride } => {
                     self.gather(target, count, |i| first.wrapping_add(i * stride), ahead, lines);
                 }
                 Payloads::Listed(payloads) => self.gather(target, count, |i| payloads[i], ahead, lines),
@@ -80,14 +74,12 @@ impl Words {
             ahead.fetch(lines);
             let add = clock.map_or(0, |clock| clock.offset(target.clocks));
             let to = target.base.wrapping_add(values + target.row * 8);
-            behind(to, count * 8);
             // SAFETY: the column has room, and records hold the field (promised).
             unsafe { gather::<i64>(count, |i| from(i).offset(offset), to, |value| value.wrapping_add(add)) };
         }
         for &Word { offset, values, .. } in &self.fours {
             ahead.fetch(lines);
             let to = target.base.wrapping_add(values + target.row * 4);
-            behind(to, count * 4);
             // SAFETY: as above.
             unsafe { gather::<u32>(count, |i| from(i).offset(offset), to, |value| value) };
         }

@@ -7,13 +7,12 @@ use arrow_data::{ArrayData, ArrayDataBuilder};
 use arrow_schema::DataType;
 
 use super::address;
-use super::block::{Block, Payloads};
+use super::block::{Part, Payloads};
 use super::dictionary::Dictionary;
 use super::kind::{Number, native16, native32, native64};
 use super::names::Names;
 use super::path::Elements;
 use super::plan::{ALIGN, Form, Leaf};
-use super::prefetch::behind;
 use super::slab::Slab;
 use super::variable::{cut, tail, write_text};
 use crate::sys::clock::Offsets;
@@ -51,6 +50,10 @@ pub(super) struct Target<'a> {
     pub(super) clocks: &'a Offsets,
 }
 
+// Rows that are read before any of them is written: the compiler then need not look whether a column lies in the records,
+// which for so few rows would take longer than the copy (measured: a third of the whole way).
+pub(super) const AT_ONCE: usize = 8;
+
 // Copies one number of each record into its column.
 //
 // SAFETY (of the caller): `from` gives addresses that are readable for a T, `to` is writable for `count` of them.
@@ -62,9 +65,17 @@ pub(super) unsafe fn gather<T: Copy>(
     map: impl Fn(T) -> T,
 ) {
     let to = to.cast::<T>();
-    for i in 0..count {
-        // SAFETY: promised by the caller; columns are aligned for T, records need not be.
-        unsafe { to.add(i).write(map(from(i).cast::<T>().read_unaligned())) };
+    // SAFETY: promised by the caller; records need not be aligned.
+    let value = |i| map(unsafe { from(i).cast::<T>().read_unaligned() });
+    let whole = count - count % AT_ONCE;
+    for start in (0..whole).step_by(AT_ONCE) {
+        let values: [T; AT_ONCE] = std::array::from_fn(|i| value(start + i));
+        // SAFETY: promised by the caller; columns are aligned for T.
+        unsafe { to.add(start).cast::<[T; AT_ONCE]>().write(values) };
+    }
+    for i in whole..count {
+        // SAFETY: as above.
+        unsafe { to.add(i).write(value(i)) };
     }
 }
 
@@ -177,24 +188,19 @@ impl Writer {
 
     // Returns how many texts were longer than their column takes.
     //
-    // SAFETY (of the caller): the slab at the base has room for `count` rows from the target's row on and for their
-    // tails; the first `count` records hold the field, and its value where that is in the tail.
-    pub(super) unsafe fn append(&mut self, target: &Target<'_>, block: &Block<'_>, count: usize) -> u64 {
+    // SAFETY (of the caller): the slab at the base has room for the part's rows from the target's row on and for
+    // their tails; each record holds the field, and its value where that is in the tail.
+    pub(super) unsafe fn append(&mut self, target: &Target<'_>, part: Part<'_, '_>) -> u64 {
         let Self { leaf, column } = self;
-        let offset = leaf.offset;
+        let (offset, count) = (leaf.offset, part.len());
         // SAFETY: promised by the caller.
         unsafe {
             if leaf.has_tail() {
-                return column.append_tails(leaf, target, block, count);
+                return column.append_tails(leaf, target, part);
             }
-            // Wider columns would put out what is read.
-            if !leaf.is_bit() && !leaf.has_offsets() && leaf.repeat * leaf.width() <= 8 {
-                let width = leaf.repeat * leaf.width();
-                behind(target.base.wrapping_add(column.values + target.row * width), count * width);
-            }
-            match block.payloads(count) {
+            match part.payloads() {
                 payloads if !leaf.path.is_empty() => column.append_elements(leaf, target, &payloads, count),
-                Payloads::Strided { first, stride, count } => {
+                Payloads::Strided { first, stride } => {
                     let first = first.wrapping_offset(offset);
                     column.append(&leaf.form, target, target.row, count, |i| first.wrapping_add(i * stride));
                 }
@@ -352,7 +358,7 @@ impl Column {
         };
         for i in 0..count {
             let record = match *payloads {
-                Payloads::Strided { first, stride, .. } => first.wrapping_add(i * stride),
+                Payloads::Strided { first, stride } => first.wrapping_add(i * stride),
                 Payloads::Listed(payloads) => payloads[i],
             };
             // SAFETY: the record is as long as the plan says (promised by the caller).
@@ -362,7 +368,7 @@ impl Column {
     }
 
     // SAFETY (of the caller): as for Writer::append.
-    unsafe fn append_tails(&mut self, leaf: &Leaf, target: &Target<'_>, block: &Block<'_>, count: usize) -> u64 {
+    unsafe fn append_tails(&mut self, leaf: &Leaf, target: &Target<'_>, part: Part<'_, '_>) -> u64 {
         let Target { base, row, .. } = *target;
         let mut cuts = 0;
         // SAFETY: the parts have room for these rows (promised by the caller); offsets has one more entry than rows.
@@ -371,7 +377,7 @@ impl Column {
             if row == 0 {
                 offsets.write(0);
             }
-            for (i, record) in block.records().take(count).enumerate() {
+            for (i, record) in part.records().enumerate() {
                 let value = tail(leaf, record).ok().flatten();
                 set_bit(base.add(self.validity), row + i, value.is_some());
                 let to = base.add(self.values + self.used);
