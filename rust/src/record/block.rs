@@ -169,8 +169,8 @@ impl<'a> Block<'a> {
         self.end.addr() - self.record(index).payload.addr()
     }
 
-    pub(super) fn ahead(&self) -> Ahead {
-        Ahead::new(self.end, self.end.addr() - self.start.addr())
+    pub(super) fn ahead(&self, turns: usize) -> Ahead {
+        Ahead::new(self.end, self.end.addr() - self.start.addr(), turns)
     }
 
     pub(super) fn part(&self, start: usize, count: usize) -> Part<'_, 'a> {

@@ -14,7 +14,7 @@ use super::plan::{ALIGN, Form, Leaf, Plan};
 use super::slab::{Pool, Slab};
 use super::variable::{room, tail};
 use super::words::Words;
-use super::writer::{Target, Writer};
+use super::writer::{TOGETHER, Target, Writer};
 use crate::error::{Error, Result};
 use crate::sys::clock::Offsets;
 
@@ -27,9 +27,6 @@ const FLAT: usize = 2 * HUGE_PAGE;
 const LARGEST_TAIL: usize = 3 * 65_535;
 // No machine has memory for more; the kernel refuses it before.
 const LARGEST_SLAB: usize = 1 << 40;
-
-// Rows that are written to each column before the next one's turn.
-const TOGETHER: usize = 32;
 
 pub(crate) struct Columns {
     plan: Arc<Plan>,
@@ -132,18 +129,16 @@ impl Columns {
         let count = self.fitting(block)?;
         let row = self.end;
         debug_assert!(row + count <= self.shape.rows);
-        let mut ahead = block.ahead();
-        let turns = count.div_ceil(TOGETHER) * (self.words.len() + self.others.len());
-        let share = ahead.portions().div_ceil(turns.max(1));
+        let mut ahead = block.ahead(count.div_ceil(TOGETHER) * (self.words.len() + self.others.len()));
         for start in (0..count).step_by(TOGETHER) {
             let part = block.part(start, TOGETHER.min(count - start));
             let target = Target { base, row: row + start, blank: &self.plan.blank, clocks };
             // SAFETY: rows from `end` on belong to no batch; the shape gave each column room for `rows` rows, and
             // fitting() saw that there is room in its tail. Records hold every field: none is shorter than the plan, and
             // who reads a buffer has seen that there is what the plan reads in front of its records.
-            unsafe { self.words.append(&target, part, &mut ahead, share) };
+            unsafe { self.words.append(&target, part, &mut ahead) };
             for &at in &self.others {
-                ahead.fetch(share);
+                ahead.fetch();
                 // SAFETY: as above.
                 self.cuts += unsafe { self.writers[at].append(&target, part) };
             }

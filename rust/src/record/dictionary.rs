@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, StringArray};
 
-use super::writer::AT_ONCE;
-
 pub(super) struct Dictionary {
     size: usize,
     values: Vec<Box<[u8]>>,
@@ -46,6 +44,23 @@ impl Recent {
         let known = &self.0[Self::slot(words)];
         (known, (known.words[0] ^ words[0]) | (known.words[1] ^ words[1]))
     }
+
+    // Writes the keys of texts as if all were known, and says whether they are. A function of its own, so that what it needs
+    // stays in registers.
+    //
+    // SAFETY (of the caller): as for Dictionary::encode.
+    #[inline(never)]
+    unsafe fn encode(&self, count: usize, from: impl Fn(usize) -> *const u8, to: *mut i32) -> bool {
+        let mut differ = 0;
+        for i in 0..count {
+            // SAFETY: promised by the caller.
+            let (known, different) = self.known(unsafe { from(i).cast::<[u64; 2]>().read_unaligned() });
+            differ |= different;
+            // SAFETY: promised by the caller.
+            unsafe { to.add(i).write(known.key) };
+        }
+        differ == 0
+    }
 }
 
 impl Dictionary {
@@ -59,23 +74,14 @@ impl Dictionary {
     // `count` keys.
     #[inline(always)]
     pub(super) unsafe fn encode(&mut self, count: usize, from: impl Fn(usize) -> *const u8 + Copy, to: *mut i32) {
-        // SAFETY: promised by the caller.
-        let words = |i: usize| unsafe { from(i).cast::<[u64; 2]>().read_unaligned() };
-        let whole = if self.size == 16 { count - count % AT_ONCE } else { 0 };
-        for start in (0..whole).step_by(AT_ONCE) {
-            let mut differ = 0;
-            let keys: [i32; AT_ONCE] = std::array::from_fn(|i| {
-                let (known, different) = self.recent.known(words(start + i));
-                differ |= different;
-                known.key
-            });
+        if self.size == 16 {
             // SAFETY: promised by the caller.
-            unsafe { to.add(start).cast::<[i32; AT_ONCE]>().write(keys) };
-            if differ != 0 {
-                self.learn(std::array::from_fn(|i| words(start + i)), to.wrapping_add(start));
+            if !unsafe { self.recent.encode(count, from, to) } {
+                self.learn(count, from, to);
             }
+            return;
         }
-        for i in whole..count {
+        for i in 0..count {
             // SAFETY: promised by the caller.
             let key = self.key(until_nul(unsafe { std::slice::from_raw_parts(from(i), self.size) }));
             // SAFETY: promised by the caller.
@@ -85,8 +91,10 @@ impl Dictionary {
 
     // Writes the keys of texts of which some are not known.
     #[cold]
-    fn learn(&mut self, texts: [[u64; 2]; AT_ONCE], to: *mut i32) {
-        for (i, words) in texts.into_iter().enumerate() {
+    fn learn(&mut self, count: usize, from: impl Fn(usize) -> *const u8, to: *mut i32) {
+        for i in 0..count {
+            // SAFETY: promised by the caller.
+            let words = unsafe { from(i).cast::<[u64; 2]>().read_unaligned() };
             let (known, different) = self.recent.known(words);
             let key = if different == 0 {
                 known.key

@@ -7,33 +7,30 @@ const LINE: usize = 64;
 // From a block's end to what is asked for while it is decoded.
 const DISTANCE: usize = 2 * 1024;
 
-// Lines that are asked for one after another.
+// Lines that are asked for in a turn, without a branch: asking twice for some costs less than a wrong guess of how many.
 const PORTION: usize = 4;
 
 pub(super) struct Ahead {
     next: *const u8,
-    portions: usize,
+    // Bytes of a turn.
+    step: usize,
 }
 
 impl Ahead {
-    // As many bytes as the block has that ends at `end`.
-    pub(super) fn new(end: *const u8, bytes: usize) -> Self {
-        Self { next: end.wrapping_add(DISTANCE), portions: bytes.div_ceil(PORTION * LINE) }
-    }
-
-    pub(super) fn portions(&self) -> usize {
-        self.portions
+    // As many bytes as the block has that ends at `end`, in so many turns.
+    pub(super) fn new(end: *const u8, bytes: usize, turns: usize) -> Self {
+        Self { next: end.wrapping_add(DISTANCE), step: bytes.div_ceil(turns.max(1)) }
     }
 
     #[inline(always)]
-    pub(super) fn fetch(&mut self, portions: usize) {
-        for _ in 0..portions.min(self.portions) {
-            for line in 0..PORTION {
-                prefetch(self.next.wrapping_add(line * LINE));
-            }
-            self.next = self.next.wrapping_add(PORTION * LINE);
-            self.portions -= 1;
+    pub(super) fn fetch(&mut self) {
+        for line in 0..PORTION {
+            prefetch(self.next.wrapping_add(line * LINE));
         }
+        for line in (PORTION * LINE..self.step + LINE).step_by(LINE) {
+            prefetch(self.next.wrapping_add(line));
+        }
+        self.next = self.next.wrapping_add(self.step);
     }
 }
 

@@ -3,7 +3,6 @@
 //! memory asked for ahead: a fifth less for six columns).
 
 use super::block::{Part, Payloads};
-use super::kind::Clock;
 use super::plan::{Form, Leaf};
 use super::prefetch::Ahead;
 use super::writer::{Target, gather};
@@ -19,22 +18,22 @@ struct Word {
     // From the record's start, and of the column's values from the slab's base.
     offset: isize,
     values: usize,
-    // What makes UTC of it.
-    clock: Option<Clock>,
+    // Which of the `added` makes UTC of it.
+    added: usize,
 }
 
 impl Words {
     // Takes over the column of a leaf whose values stand there in the slab, if it is one of these.
     pub(super) fn take(&mut self, leaf: &Leaf, values: usize) -> bool {
-        let (words, clock) = match leaf.form {
-            Form::Number(number) if number.width() == 8 && !number.big => (&mut self.eights, None),
-            Form::Number(number) if number.width() == 4 && !number.big => (&mut self.fours, None),
-            Form::Time(clock) => (&mut self.eights, Some(clock)),
+        let (words, added) = match leaf.form {
+            Form::Number(number) if number.width() == 8 && !number.big => (&mut self.eights, 0),
+            Form::Number(number) if number.width() == 4 && !number.big => (&mut self.fours, 0),
+            Form::Time(clock) => (&mut self.eights, 1 + clock as usize),
             _ => return false,
         };
         let here = leaf.path.is_empty();
         if here {
-            words.push(Word { offset: leaf.offset, values, clock });
+            words.push(Word { offset: leaf.offset, values, added });
         }
         here
     }
@@ -43,18 +42,16 @@ impl Words {
         self.eights.len() + self.fours.len()
     }
 
-    // Before each column so many lines of memory are asked for.
-    //
     // SAFETY (of the caller): as for Writer::append.
-    pub(super) unsafe fn append(&self, target: &Target<'_>, part: Part<'_, '_>, ahead: &mut Ahead, lines: usize) {
+    pub(super) unsafe fn append(&self, target: &Target<'_>, part: Part<'_, '_>, ahead: &mut Ahead) {
         let count = part.len();
         // SAFETY: promised by the caller.
         unsafe {
             match part.payloads() {
                 Payloads::Strided { first, stride } => {
-                    self.gather(target, count, |i| first.wrapping_add(i * stride), ahead, lines);
+                    self.gather(target, count, |i| first.wrapping_add(i * stride), ahead);
                 }
-                Payloads::Listed(payloads) => self.gather(target, count, |i| payloads[i], ahead, lines),
+                Payloads::Listed(payloads) => self.gather(target, count, |i| payloads[i], ahead),
             }
         }
     }
@@ -67,18 +64,18 @@ impl Words {
         count: usize,
         from: impl Fn(usize) -> *const u8 + Copy,
         ahead: &mut Ahead,
-        lines: usize,
     ) {
+        let added = [0, target.clocks.monotonic, target.clocks.boottime, target.clocks.tai];
         // By value: what is written could be the words themselves, for all that the compiler knows.
-        for &Word { offset, values, clock } in &self.eights {
-            ahead.fetch(lines);
-            let add = clock.map_or(0, |clock| clock.offset(target.clocks));
+        for &Word { offset, values, added: which } in &self.eights {
+            ahead.fetch();
+            let add = added[which];
             let to = target.base.wrapping_add(values + target.row * 8);
             // SAFETY: the column has room, and records hold the field (promised).
             unsafe { gather::<i64>(count, |i| from(i).offset(offset), to, |value| value.wrapping_add(add)) };
         }
         for &Word { offset, values, .. } in &self.fours {
-            ahead.fetch(lines);
+            ahead.fetch();
             let to = target.base.wrapping_add(values + target.row * 4);
             // SAFETY: as above.
             unsafe { gather::<u32>(count, |i| from(i).offset(offset), to, |value| value) };

@@ -414,8 +414,10 @@ impl Input {
         // A table whose columns have no room for the next record.
         let mut full = None;
         loop {
-            let room =
-                full.take().or_else(|| tables.full()).map_or(Ok(Room::Made), |table| make(table, tables, queue))?;
+            let room = match full.take().or_else(|| tables.full()) {
+                Some(table) => make(table, tables, queue)?,
+                None => Room::Made,
+            };
             if room == Room::None {
                 drained.full = true;
                 break;
