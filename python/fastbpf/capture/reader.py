@@ -43,7 +43,7 @@ class Capture:
         CaptureError: while reading, where the file is damaged; every batch before that place has been given.
     """
 
-    def __init__(self, path: str | os.PathLike[str], max_rows: int = 65_536) -> None:
+    def __init__(self, path: str | os.PathLike[str], max_rows: int = 131_072) -> None:
         from fastbpf import _native
 
         check_whole(max_rows, 1, 1 << 24, f"max_rows={max_rows!r}: a batch has from 1 to {1 << 24} rows")
@@ -268,7 +268,7 @@ class Capture:
             self._ready.append(batch)
 
 
-def replay(path: str | os.PathLike[str], *, max_rows: int = 65_536) -> Capture:
+def replay(path: str | os.PathLike[str], *, max_rows: int = 131_072) -> Capture:
     """Decodes a capture, of `fastbpf record` or `Capture.record`: equal batches, on any machine of its byte order.
 
     >>> import fastbpf as fb

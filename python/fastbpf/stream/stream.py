@@ -61,7 +61,7 @@ class Stream:
         *,
         ordered: bool = False,
         look_back: float = 0.01,
-        max_rows: int = 65_536,
+        max_rows: int = 131_072,
         max_latency: float = 0.001,
         background: bool = True,
         overflow: str = "block",

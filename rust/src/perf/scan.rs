@@ -3,7 +3,7 @@
 use aya_obj::generated::perf_event_type::{PERF_RECORD_LOST, PERF_RECORD_SAMPLE};
 
 use super::window::{HEADER, Header, Window};
-use crate::record::block::{Block, CAPACITY, most};
+use crate::record::block::{Block, CAPACITY};
 
 const SAMPLE: u32 = PERF_RECORD_SAMPLE as u32;
 const LOST: u32 = PERF_RECORD_LOST as u32;
@@ -41,7 +41,7 @@ pub(crate) enum Stop {
 // Fills `block` with up to `limit` samples, passing all other records.
 pub(crate) fn scan<'a>(window: &'a Window<'_>, cursor: &mut Cursor, block: &mut Block<'a>, limit: usize) -> Stop {
     block.clear(window.address(cursor.at), LEAD);
-    let mut limit = limit.min(CAPACITY);
+    let limit = limit.min(CAPACITY);
     while block.len() < limit {
         let at = cursor.at;
         if at + HEADER > window.len() {
@@ -71,14 +71,23 @@ pub(crate) fn scan<'a>(window: &'a Window<'_>, cursor: &mut Cursor, block: &mut 
                 let whole = window.whole(at, size);
                 block.clear(whole, LEAD);
                 // SAFETY: a whole sample, which lives as long as the window.
-                unsafe { block.extend(whole.add(LEAD), length, size, 1) };
+                unsafe { block.begin(whole.add(LEAD), length, size, 1) };
                 cursor.at += size;
             }
             return Stop::Full;
         }
+        let payload = window.address(at + LEAD);
+        if block.is_full(payload.wrapping_add(size - LEAD)) {
+            return Stop::Full;
+        }
+        if block.len() > 0 {
+            // SAFETY: a whole sample in one piece, its payload behind what comes with it.
+            unsafe { block.add(payload, length, size) };
+            cursor.at += size;
+            continue;
+        }
         // Records of one kind follow each other: see ring::scan.
-        limit = limit.min(most(size)).max(block.len() + 1);
-        let most = (limit - block.len()).min(piece / size);
+        let most = Block::most(size).min(limit).min(piece / size);
         let mut like = 1;
         while like < most
             && Header::of(window.word(at + like * size)) == header
@@ -87,7 +96,7 @@ pub(crate) fn scan<'a>(window: &'a Window<'_>, cursor: &mut Cursor, block: &mut 
             like += 1;
         }
         // SAFETY: so many records of this length lie in one piece, each payload behind what comes with it.
-        unsafe { block.extend(window.address(at + LEAD), length, size, like) };
+        unsafe { block.begin(payload, length, size, like) };
         cursor.at += like * size;
     }
     Stop::Full

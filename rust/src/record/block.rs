@@ -14,11 +14,6 @@ pub(crate) const CAPACITY: usize = 64;
 const BYTES: usize = 4 << 10;
 pub(crate) const LEAST: usize = 16;
 
-// How many records a block takes at most, one of which has `stride` bytes.
-pub(crate) fn most(stride: usize) -> usize {
-    (BYTES / stride).clamp(LEAST, CAPACITY)
-}
-
 pub(crate) struct Block<'a> {
     // The one run of a block that has no list.
     run: Run,
@@ -89,23 +84,42 @@ impl<'a> Block<'a> {
         self.shortest = u32::MAX;
     }
 
-    // Adds records of one length that lie `stride` bytes apart; there has to be room for them.
+    // Whether a record that ends at `end` is left to the next block.
+    #[inline(always)]
+    pub(crate) fn is_full(&self, end: *const u8) -> bool {
+        self.len == CAPACITY || self.len >= LEAST && end.addr() - self.start.addr() > BYTES
+    }
+
+    // How many records a block takes at most, each of which has `stride` bytes.
+    pub(crate) fn most(stride: usize) -> usize {
+        (BYTES / stride).clamp(LEAST, CAPACITY)
+    }
+
+    // Adds records of one length that lie `stride` bytes apart to a block that is empty.
     //
     // SAFETY (of the caller): each payload is readable for `length` bytes during 'a, and follows `lead` (clear) bytes
-    // of its record, which is padded to a multiple of 8 bytes.
-    pub(crate) unsafe fn extend(&mut self, first: *const u8, length: u32, stride: usize, count: usize) {
-        let run = Run { first, length, stride };
-        if self.len == 0 {
-            self.run = run;
-        } else {
-            if !self.listed {
-                self.listed = true;
-                self.list(self.run, 0..self.len);
-            }
-            self.list(run, self.len..self.len + count);
+    // of its record, which is padded to a multiple of 8 bytes. There are no more than CAPACITY.
+    pub(crate) unsafe fn begin(&mut self, first: *const u8, length: u32, stride: usize, count: usize) {
+        debug_assert!(self.len == 0 && count <= CAPACITY);
+        self.run = Run { first, length, stride };
+        self.len = count;
+        self.end = first.wrapping_sub(self.lead).wrapping_add(count * stride);
+        self.shortest = length;
+    }
+
+    // Adds a record of any length, which takes `whole` bytes with all that belongs to it.
+    //
+    // SAFETY (of the caller): as for begin.
+    #[inline(always)]
+    pub(crate) unsafe fn add(&mut self, payload: *const u8, length: u32, whole: usize) {
+        assert!(self.len < CAPACITY, "a block has room for {CAPACITY} records");
+        if !self.listed {
+            self.list();
         }
-        self.len += count;
-        self.end = first.wrapping_add(count * stride);
+        self.addresses[self.len] = payload;
+        self.lengths[self.len] = length;
+        self.len += 1;
+        self.end = payload.wrapping_sub(self.lead).wrapping_add(whole);
         self.shortest = self.shortest.min(length);
     }
 
@@ -115,20 +129,19 @@ impl<'a> Block<'a> {
         assert!(count <= CAPACITY && end <= bytes.len(), "{count} records end at {end} of {} bytes", bytes.len());
         self.clear(bytes.as_ptr(), 0);
         // SAFETY: seen above, padding included.
-        unsafe { self.extend(bytes.as_ptr(), length as u32, stride, count) };
+        unsafe { self.begin(bytes.as_ptr(), length as u32, stride, count) };
         // It was written just now.
         self.start = self.end;
     }
 
     // Adds a record of another block; there has to be room for it.
     pub(crate) fn push(&mut self, record: Record<'a>) {
-        assert!(self.len < CAPACITY, "a block has room for {CAPACITY} records");
         if self.len == 0 {
             self.lead = record.lead;
         }
         assert!(self.lead == record.lead, "records of one block come through one kind of buffer");
         // SAFETY: a record is what its block was promised.
-        unsafe { self.extend(record.payload, record.length, 0, 1) };
+        unsafe { self.add(record.payload, record.length, 0) };
         // Records from anywhere: nobody knows what is read next.
         self.end = self.start;
     }
@@ -139,11 +152,14 @@ impl<'a> Block<'a> {
         self.end = self.start;
     }
 
-    fn list(&mut self, run: Run, range: std::ops::Range<usize>) {
-        for (i, address) in self.addresses[range.clone()].iter_mut().enumerate() {
-            *address = run.first.wrapping_add(i * run.stride);
+    #[cold]
+    fn list(&mut self) {
+        self.listed = true;
+        let Run { first, length, stride } = self.run;
+        for (i, address) in self.addresses[..self.len].iter_mut().enumerate() {
+            *address = first.wrapping_add(i * stride);
         }
-        self.lengths[range].fill(run.length);
+        self.lengths[..self.len].fill(length);
     }
 
     #[inline(always)]
@@ -169,8 +185,13 @@ impl<'a> Block<'a> {
         self.end.addr() - self.record(index).payload.addr()
     }
 
+    // Bytes from its start to its end, None where its records are from anywhere.
+    pub(super) fn bytes(&self) -> Option<usize> {
+        (self.end > self.start).then(|| self.end.addr() - self.start.addr())
+    }
+
     pub(super) fn ahead(&self, turns: usize) -> Ahead {
-        Ahead::new(self.end, self.end.addr() - self.start.addr(), turns)
+        Ahead::new(self.end, self.bytes().unwrap_or(0), turns)
     }
 
     pub(super) fn part(&self, start: usize, count: usize) -> Part<'_, 'a> {
@@ -200,6 +221,13 @@ impl<'b, 'a> Part<'b, 'a> {
         }
     }
 
+    // Whether so many bytes from an address on lie in the block.
+    #[inline(always)]
+    pub(super) fn has(&self, from: *const u8, len: usize) -> bool {
+        let Block { start, end, .. } = self.block;
+        *start <= from && from.addr() + len <= end.addr()
+    }
+
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'a>> {
         let Self { block, start, count } = *self;
         (start..start + count).map(|index| block.record(index))
@@ -207,7 +235,7 @@ impl<'b, 'a> Part<'b, 'a> {
 }
 
 impl<'a> Record<'a> {
-    // SAFETY (of the caller): as for Block::extend.
+    // SAFETY (of the caller): as for Block::begin.
     pub(crate) unsafe fn new(payload: *const u8, length: u32, lead: usize) -> Self {
         Self { payload, length, lead, lifetime: PhantomData }
     }
@@ -240,14 +268,14 @@ impl<'a> Record<'a> {
     }
 
     pub(crate) fn payload(self) -> &'a [u8] {
-        // SAFETY: readable for `length` bytes during 'a (extend); committed records are not written to any more.
+        // SAFETY: readable for `length` bytes during 'a (begin); committed records are not written to any more.
         unsafe { std::slice::from_raw_parts(self.payload, self.length as usize) }
     }
 
     // What stands before the payload, the payload, and padding: as they stand in the buffer.
     pub(crate) fn whole(self) -> &'a [u8] {
         let len = (self.lead + self.length as usize).next_multiple_of(8);
-        // SAFETY: `lead` bytes precede the payload (extend), and records are padded to 8 bytes within their window.
+        // SAFETY: `lead` bytes precede the payload (begin), and records are padded to 8 bytes within their window.
         unsafe { std::slice::from_raw_parts(self.payload.sub(self.lead), len) }
     }
 }

@@ -12,7 +12,7 @@ use super::nested::Cut;
 use super::parse::LARGEST_RECORD;
 use super::plan::{ALIGN, Form, Leaf, Plan};
 use super::slab::{Pool, Slab};
-use super::variable::{room, tail};
+use super::variable::{all_within, room, tail};
 use super::words::Words;
 use super::writer::{TOGETHER, Target, Writer};
 use crate::error::{Error, Result};
@@ -166,7 +166,14 @@ impl Columns {
         if self.shape.tail == 0 {
             return Ok(count);
         }
-        for writer in self.writers.iter().filter(|writer| writer.leaf.has_tail()) {
+        let tails = || self.writers.iter().filter(|writer| writer.leaf.has_tail());
+        // Nearly always there is more room than the block could take.
+        if block.bytes().is_some_and(|bytes| tails().all(|writer| 3 * bytes <= self.shape.tail - writer.used()))
+            && tails().all(|writer| all_within(&writer.leaf, block.records().take(count)))
+        {
+            return Ok(count);
+        }
+        for writer in tails() {
             let mut left = self.shape.tail - writer.used();
             for (i, record) in block.records().take(count).enumerate() {
                 let Ok(value) = tail(&writer.leaf, record) else {

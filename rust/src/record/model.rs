@@ -435,11 +435,12 @@ fn decode(plan: Plan, records: &[Vec<u8>], blocks: &[(usize, bool)], misaligned:
             places.windows(2).all(|two| two[1] - two[0] == stride) && some.iter().all(|one| one.len() == some[0].len());
         if alike {
             // SAFETY: the records lie in `memory`, which lives as long as the block.
-            unsafe { block.extend(at(places[0]), (some[0].len() - LEAD) as u32, stride, some.len()) };
+            unsafe { block.begin(at(places[0]), (some[0].len() - LEAD) as u32, stride, some.len()) };
         } else {
             for (record, &place) in some.iter().zip(&places) {
+                let whole = record.len().next_multiple_of(4) + 8;
                 // SAFETY: as above.
-                unsafe { block.extend(at(place), (record.len() - LEAD) as u32, stride, 1) };
+                unsafe { block.add(at(place), (record.len() - LEAD) as u32, whole) };
             }
         }
         let written = columns.append(&block, &CLOCKS).unwrap();

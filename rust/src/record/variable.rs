@@ -22,6 +22,11 @@ pub(super) fn tail<'a>(leaf: &Leaf, record: Record<'a>) -> Result<Option<&'a [u8
 
 pub(super) struct OutOfRecord;
 
+// Whether the field's place in each record points into it.
+pub(super) fn all_within<'a>(leaf: &Leaf, records: impl Iterator<Item = Record<'a>>) -> bool {
+    records.fold(true, |within, record| within & tail(leaf, record).is_ok())
+}
+
 // Room that a value may take in the column. An invalid byte becomes U+FFFD, which is three.
 pub(super) fn room(form: &Form, value: &[u8]) -> usize {
     if matches!(form, Form::Text { .. }) { value.len() * 3 } else { value.len() }
@@ -45,6 +50,35 @@ fn utf8_length(first: u8) -> usize {
         0xE0..=0xEF => 3,
         0xF0..=0xF4 => 4,
         _ => 1,
+    }
+}
+
+// Bytes of a text that are copied at once, however short it is: the copy is then free of branches that depend on it. Tails
+// have so much room behind them.
+pub(super) const AT_ONCE: usize = 64;
+
+// Copies AT_ONCE bytes, and says whether the first `len` of them are ASCII.
+//
+// SAFETY (of the caller): `from` is readable and `to` writable for AT_ONCE bytes; len is not more.
+#[inline(always)]
+pub(super) unsafe fn copy_ascii(from: *const u8, len: usize, to: *mut u8) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: promised by the caller.
+    unsafe {
+        use core::arch::x86_64::{_mm_loadu_si128, _mm_movemask_epi8, _mm_storeu_si128};
+        let mut high = 0;
+        for at in (0..AT_ONCE).step_by(16) {
+            let bytes = _mm_loadu_si128(from.add(at).cast());
+            _mm_storeu_si128(to.add(at).cast(), bytes);
+            high |= u64::from(_mm_movemask_epi8(bytes).cast_unsigned()) << at;
+        }
+        high & 1_u64.checked_shl(len as u32).unwrap_or(0).wrapping_sub(1) == 0
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: promised by the caller.
+    unsafe {
+        to.cast::<[u8; AT_ONCE]>().write(from.cast::<[u8; AT_ONCE]>().read());
+        std::slice::from_raw_parts(from, len).is_ascii()
     }
 }
 

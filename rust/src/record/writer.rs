@@ -14,7 +14,7 @@ use super::names::Names;
 use super::path::Elements;
 use super::plan::{ALIGN, Form, Leaf};
 use super::slab::Slab;
-use super::variable::{cut, tail, write_text};
+use super::variable::{AT_ONCE, copy_ascii, cut, tail, write_text};
 use crate::sys::clock::Offsets;
 
 pub(super) struct Writer {
@@ -142,6 +142,28 @@ unsafe fn copy(from: *const u8, len: usize, to: *mut u8) {
     }
 }
 
+// Writes a value of any length; returns the bytes written, and whether the value was longer than its column takes.
+//
+// SAFETY (of the caller): `to` is writable for as many bytes as the value may take (room).
+#[inline(never)]
+unsafe fn write_tail(form: &Form, value: &[u8], to: *mut u8) -> (usize, bool) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        match *form {
+            Form::Text { most } => (write_text(cut(value, most), to), value.len() > most),
+            Form::TailNumbers(number) => {
+                let len = value.len() / number.width() * number.width();
+                copy_numbers(number, value.as_ptr(), len, to);
+                (len, false)
+            }
+            _ => {
+                std::ptr::copy_nonoverlapping(value.as_ptr(), to, value.len());
+                (value.len(), false)
+            }
+        }
+    }
+}
+
 // Bits are written in order, so the first of a byte clears what the byte held in an earlier life.
 //
 // SAFETY (of the caller): the byte of `row` is writable.
@@ -160,7 +182,7 @@ impl Writer {
         let elements = rows * leaf.repeat;
         let column = Column {
             values: part(match leaf {
-                leaf if leaf.has_tail() => tail,
+                leaf if leaf.has_tail() => tail + AT_ONCE,
                 leaf if leaf.is_bit() => elements / 8,
                 leaf => elements * leaf.width(),
             }),
@@ -375,6 +397,11 @@ impl Column {
     // SAFETY (of the caller): as for Writer::append.
     unsafe fn append_tails(&mut self, leaf: &Leaf, target: &Target<'_>, part: Part<'_, '_>) -> u64 {
         let Target { base, row, .. } = *target;
+        // What is copied at once: texts of other forms are not, and neither are those that would be cut.
+        let shorts = if let Form::Text { most } = leaf.form { most.min(AT_ONCE) } else { 0 };
+        let (values, validity) = (base.wrapping_add(self.values), base.wrapping_add(self.validity));
+        // Of the bytes that offsets count, as a power of two.
+        let unit = if let Form::TailNumbers(number) = leaf.form { number.width().trailing_zeros() } else { 0 };
         let mut cuts = 0;
         // SAFETY: the parts have room for these rows (promised by the caller); offsets has one more entry than rows.
         unsafe {
@@ -382,30 +409,22 @@ impl Column {
             if row == 0 {
                 offsets.write(0);
             }
+            let mut used = self.used;
             for (i, record) in part.records().enumerate() {
                 let value = tail(leaf, record).ok().flatten();
-                set_bit(base.add(self.validity), row + i, value.is_some());
-                let to = base.add(self.values + self.used);
+                set_bit(validity, row + i, value.is_some());
                 let value = value.unwrap_or_default();
-                let mut unit = 1;
-                self.used += match leaf.form {
-                    Form::Text { most } => {
-                        cuts += u64::from(value.len() > most);
-                        write_text(cut(value, most), to)
-                    }
-                    Form::TailNumbers(number) => {
-                        unit = number.width();
-                        let len = value.len() / unit * unit;
-                        copy_numbers(number, value.as_ptr(), len, to);
-                        len
-                    }
-                    _ => {
-                        std::ptr::copy_nonoverlapping(value.as_ptr(), to, value.len());
-                        value.len()
-                    }
-                };
-                offsets.add(row + i + 1).write((self.used / unit) as i32);
+                let (from, len, to) = (value.as_ptr(), value.len(), values.add(used));
+                if len <= shorts && part.has(from, AT_ONCE) && copy_ascii(from, len, to) {
+                    used += len;
+                } else {
+                    let (written, is_cut) = write_tail(&leaf.form, value, to);
+                    used += written;
+                    cuts += u64::from(is_cut);
+                }
+                offsets.add(row + i + 1).write((used >> unit) as i32);
             }
+            self.used = used;
         }
         cuts
     }

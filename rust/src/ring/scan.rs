@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{HEADER, Window};
-use crate::record::block::{Block, CAPACITY, most};
+use crate::record::block::{Block, CAPACITY};
 
 const BUSY: u32 = 1 << 31; // BPF_RINGBUF_BUSY_BIT
 const DISCARD: u32 = 1 << 30; // BPF_RINGBUF_DISCARD_BIT
@@ -32,7 +32,7 @@ pub(crate) enum Stop {
 pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Block<'a>, limit: usize) -> Stop {
     // SAFETY: at is at most the window's length.
     block.clear(unsafe { window.base.add(cursor.at) }, HEADER);
-    let mut limit = limit.min(CAPACITY);
+    let limit = limit.min(CAPACITY);
     while block.len() < limit {
         if cursor.at + HEADER > window.len() {
             return Stop::End;
@@ -41,8 +41,9 @@ pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Bloc
         if word & BUSY != 0 {
             return Stop::Busy;
         }
-        let length = word & !DISCARD;
-        let whole = (length as usize + HEADER).next_multiple_of(8);
+        // A word without it is the length: no work between this header and the next.
+        let length = if word & DISCARD == 0 { word } else { word & !DISCARD };
+        let whole = (length as usize + HEADER + 7) & !7;
         let left = window.len() - cursor.at;
         if whole > left {
             return Stop::Corrupt { length, at: cursor.at };
@@ -52,13 +53,23 @@ pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Bloc
             cursor.at += whole;
             continue;
         }
+        // SAFETY: `whole` bytes from there on lie within the window.
+        let (payload, end) = unsafe { (window.base.add(cursor.at + HEADER), window.base.add(cursor.at + whole)) };
+        if block.is_full(end) {
+            return Stop::Full;
+        }
+        cursor.last = whole;
+        if block.len() > 0 {
+            // SAFETY: a record within the window, its payload behind its header.
+            unsafe { block.add(payload, length, whole) };
+            cursor.at += whole;
+            continue;
+        }
         // Records of one kind follow each other. Guessing that the next header is like this one, the processor needs not
         // wait for it to know where the one after that is: that wait would be most of the walk.
-        limit = limit.min(most(whole)).max(block.len() + 1);
-        let most = (limit - block.len()).min(left / whole);
-        cursor.last = whole;
-        let mut like = 1;
+        let most = Block::most(whole).min(limit).min(left / whole);
         let unlike = |like: usize| header(window, cursor.at + like * whole) ^ word;
+        let mut like = 1;
         // Several at once: each branch is one that may be guessed wrong.
         while like + 8 <= most && (like..like + 8).fold(0, |bits, like| bits | unlike(like)) == 0 {
             like += 8;
@@ -67,7 +78,7 @@ pub(crate) fn scan<'a>(window: Window<'a>, cursor: &mut Cursor, block: &mut Bloc
             like += 1;
         }
         // SAFETY: so many records of this length lie within the window, each payload behind its header.
-        unsafe { block.extend(window.base.add(cursor.at + HEADER), length, whole, like) };
+        unsafe { block.begin(payload, length, whole, like) };
         cursor.at += like * whole;
     }
     Stop::Full
