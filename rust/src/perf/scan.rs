@@ -11,7 +11,7 @@ const LOST: u32 = PERF_RECORD_LOST as u32;
 // What stands in front of a sample's payload, by its sample_type: the header, u64 time, u32 cpu, u32 (nothing), and the
 // u32 length of the payload.
 pub(crate) const LEAD: usize = RAW_SIZE + 4;
-const RAW_SIZE: usize = HEADER + 8 + 8;
+pub(super) const RAW_SIZE: usize = HEADER + 8 + 8;
 // Where the time is, from the payload's start.
 pub(crate) const TIME: isize = HEADER as isize - LEAD as isize;
 // A sample has at least as many bytes.
@@ -89,10 +89,10 @@ pub(crate) fn scan<'a>(window: &'a Window<'_>, cursor: &mut Cursor, block: &mut 
         // Records of one kind follow each other: see ring::scan.
         let most = Block::most(size).min(limit).min(piece / size);
         let mut like = 1;
-        while like < most
-            && Header::of(window.word(at + like * size)) == header
-            && raw_size(window, at + like * size) == length
-        {
+        while like + 8 <= most && window.are_like(at, size, like..like + 8) {
+            like += 8;
+        }
+        while like < most && window.are_like(at, size, like..like + 1) {
             like += 1;
         }
         // SAFETY: so many records of this length lie in one piece, each payload behind what comes with it.
@@ -111,14 +111,8 @@ fn is_right(window: &Window<'_>, at: usize, header: Header) -> bool {
         && size <= window.len() - at
         && match header.kind {
             // The kernel pads the payload so that the record ends with it (perf_prepare_sample).
-            SAMPLE => size >= LEAST && raw_size(window, at) as usize == size - LEAD,
+            SAMPLE => size >= LEAST && window.raw_size(at) as usize == size - LEAD,
             LOST => size >= LOST_SIZE,
             _ => true,
         }
-}
-
-#[inline(always)]
-fn raw_size(window: &Window<'_>, at: usize) -> u32 {
-    let [a, b, c, d, ..] = window.word(at + RAW_SIZE).to_ne_bytes();
-    u32::from_ne_bytes([a, b, c, d])
 }

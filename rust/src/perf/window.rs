@@ -2,6 +2,9 @@
 
 use std::cell::OnceCell;
 use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::scan::RAW_SIZE;
 
 // `struct perf_event_header`: u32 type, u16 misc, u16 size of the whole record.
 pub(super) const HEADER: usize = 8;
@@ -83,6 +86,29 @@ impl<'a> Window<'a> {
 
     pub(super) fn header(&self, at: usize) -> Header {
         Header::of(self.word(at))
+    }
+
+    // The length of a sample's payload.
+    pub(super) fn raw_size(&self, at: usize) -> u32 {
+        let [a, b, c, d, ..] = self.word(at + RAW_SIZE).to_ne_bytes();
+        u32::from_ne_bytes([a, b, c, d])
+    }
+
+    // Whether samples that lie `size` bytes apart, counted from the one at `at`, have its header and its length. All lie in
+    // one piece.
+    #[inline(always)]
+    pub(super) fn are_like(&self, at: usize, size: usize, range: Range<usize>) -> bool {
+        assert!(range.end * size <= self.piece(at), "{} samples of {size} bytes", range.end);
+        let first = self.address(at);
+        let differ = |like: usize| {
+            let other = first.wrapping_add(like * size);
+            // SAFETY: both are samples of the piece (just seen), which are aligned to 8 and have these words.
+            unsafe {
+                (other.cast::<u64>().read() ^ first.cast::<u64>().read())
+                    | u64::from(other.add(RAW_SIZE).cast::<u32>().read() ^ first.add(RAW_SIZE).cast::<u32>().read())
+            }
+        };
+        range.fold(0, |bits, like| bits | differ(like)) == 0
     }
 
     // Copies a record.

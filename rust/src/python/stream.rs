@@ -170,7 +170,7 @@ impl Stream {
     }
 
     fn statistics(&self, py: Python<'_>) -> Result<Counts> {
-        let statistics = py.detach(|| self.stream.statistics())?;
+        let statistics = py.detach(|| self.stream.statistics(true))?;
         Ok(statistics.into())
     }
 
@@ -183,7 +183,7 @@ impl Stream {
         lost: Option<u64>,
         missed: Option<u64>,
     ) -> Result<RecordBatch> {
-        let counts = py.detach(|| self.stream.statistics())?;
+        let counts = py.detach(|| self.stream.statistics(false))?;
         let mut rows = batch.rows.clone();
         let told = rows.schema_metadata_mut();
         for (name, count) in [

@@ -172,12 +172,18 @@ impl<'a> Block<'a> {
     }
 
     pub(crate) fn record(&self, index: usize) -> Record<'a> {
-        let (payload, length) = if self.listed {
-            (self.addresses[index], self.lengths[index])
+        let (payload, length) = self.payload(index);
+        Record { payload, length: length as u32, lead: self.lead, lifetime: PhantomData }
+    }
+
+    // Where a record's payload is, and how long.
+    #[inline(always)]
+    pub(super) fn payload(&self, index: usize) -> (*const u8, usize) {
+        if self.listed {
+            (self.addresses[index], self.lengths[index] as usize)
         } else {
-            (self.run.first.wrapping_add(index * self.run.stride), self.run.length)
-        };
-        Record { payload, length, lead: self.lead, lifetime: PhantomData }
+            (self.run.first.wrapping_add(index * self.run.stride), self.run.length as usize)
+        }
     }
 
     // Bytes from the start of a record to the end of the last one, where nothing but records of the block is between.

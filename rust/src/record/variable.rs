@@ -1,6 +1,6 @@
 //! Columns whose values differ in length: text, bytes and lists from the record's tail.
 
-use super::block::Record;
+use super::block::{Block, Record};
 use super::plan::{Form, Leaf};
 
 // The value that a field's place in the record points to; None when it could not be read, an error when it points out
@@ -12,8 +12,7 @@ pub(super) fn tail<'a>(leaf: &Leaf, record: Record<'a>) -> Result<Option<&'a [u8
     let payload = record.payload();
     let at = leaf.offset.cast_unsigned();
     let place = payload.get(at..at + 4).ok_or(OutOfRecord)?;
-    let place = u32::from_ne_bytes([place[0], place[1], place[2], place[3]]);
-    let (offset, len) = ((place & 0xFFFF) as usize, (place >> 16) as usize);
+    let (offset, len) = split(u32::from_ne_bytes([place[0], place[1], place[2], place[3]]));
     if offset == 0 {
         return Ok(None);
     }
@@ -22,9 +21,26 @@ pub(super) fn tail<'a>(leaf: &Leaf, record: Record<'a>) -> Result<Option<&'a [u8
 
 pub(super) struct OutOfRecord;
 
-// Whether the field's place in each record points into it.
-pub(super) fn all_within<'a>(leaf: &Leaf, records: impl Iterator<Item = Record<'a>>) -> bool {
-    records.fold(true, |within, record| within & tail(leaf, record).is_ok())
+// Whether the field's place in each of the first `count` records points into it.
+//
+// SAFETY (of the caller): none of the records is too short to hold the place.
+pub(super) unsafe fn all_within(leaf: &Leaf, block: &Block<'_>, count: usize) -> bool {
+    if matches!(leaf.form, Form::Record) {
+        return true;
+    }
+    (0..count).fold(true, |within, index| {
+        let (payload, length) = block.payload(index);
+        // SAFETY: promised by the caller.
+        let place = unsafe { payload.offset(leaf.offset).cast::<u32>().read_unaligned() };
+        let (offset, len) = split(place);
+        within & (offset == 0 || offset + len <= length)
+    })
+}
+
+// A place is __data_loc's: the value's length above its offset.
+#[inline(always)]
+fn split(place: u32) -> (usize, usize) {
+    ((place & 0xFFFF) as usize, (place >> 16) as usize)
 }
 
 // Room that a value may take in the column. An invalid byte becomes U+FFFD, which is three.

@@ -51,7 +51,7 @@ impl Words {
                 Payloads::Strided { first, stride } => {
                     self.gather(target, count, |i| first.wrapping_add(i * stride), ahead);
                 }
-                Payloads::Listed(payloads) => self.gather(target, count, |i| payloads[i], ahead),
+                Payloads::Listed(payloads) => self.gather(target, count, |i| *payloads.get_unchecked(i), ahead),
             }
         }
     }

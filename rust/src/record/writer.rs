@@ -52,7 +52,7 @@ pub(super) struct Target<'a> {
 
 // Rows that are written to each column before the next one's turn: few, so that records are still near and memory is asked
 // for in small portions, which work and memory then share their time by (measured: a tenth less than 64).
-pub(super) const TOGETHER: usize = 16;
+pub(super) const TOGETHER: usize = 32;
 
 // Copies one number of each record into its column.
 //
@@ -232,7 +232,9 @@ impl Writer {
                     column.append(&leaf.form, target, target.row, count, |i| first.wrapping_add(i * stride));
                 }
                 Payloads::Listed(payloads) => {
-                    column.append(&leaf.form, target, target.row, count, |i| payloads[i].wrapping_offset(offset));
+                    column.append(&leaf.form, target, target.row, count, |i| {
+                        payloads.get_unchecked(i).wrapping_offset(offset)
+                    });
                 }
             }
         }

@@ -263,13 +263,14 @@ impl Stream {
         Ok(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn statistics(&self) -> Result<Statistics> {
+    // The kernel's count of losses is asked for, or what is known of it is told.
+    pub(crate) fn statistics(&self, ask: bool) -> Result<Statistics> {
         let state = self.lock()?;
         let mut statistics = state.statistics;
         statistics.dropped += state.queue.dropped;
         if let Some(source) = &state.source {
             statistics.be_late(source.late());
-            statistics.lost += source.lost(state.phase == Phase::Ended);
+            statistics.lost += source.lost(state.phase == Phase::Ended, ask);
         }
         Ok(statistics)
     }
@@ -471,7 +472,7 @@ impl Stream {
             state.statistics.received += events;
             state.statistics.bytes += bytes;
             state.statistics.be_late(source.late());
-            state.statistics.lost += source.lost(true);
+            state.statistics.lost += source.lost(true, true);
         }
         state.queue.batches.clear();
         self.notify.signal();

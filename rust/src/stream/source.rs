@@ -1,5 +1,6 @@
 //! The buffers of a stream and the columns that their records go to.
 
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,8 +24,9 @@ pub(crate) struct Input {
     // Which of the stream's ways it is: recorded records are told apart by it.
     pub(crate) source: usize,
     pub(super) sequence: Option<Shared>,
-    // Whether the kernel's count of losses is asked for, and what its records told so far.
+    // Whether the kernel's count of losses is asked for, what it answered, and what its records told so far.
     counts: bool,
+    answered: Cell<u64>,
     pub(super) lost: u64,
     // Where a record of each table tells its time.
     pub(super) times: Vec<Option<Time>>,
@@ -148,10 +150,10 @@ impl Source {
         self.merge.as_ref().map_or((0, 0), |merge| (merge.late, merge.lateness))
     }
 
-    // Events that are missing in sequences, or that the kernel counted as lost.
-    pub(super) fn lost(&self, over: bool) -> u64 {
+    // Events that are missing in sequences, or that the kernel counted as lost: as it says now, or as is known of it.
+    pub(super) fn lost(&self, over: bool, ask: bool) -> u64 {
         let gaps = |sequence: &Shared| sequence.lock().unwrap_or_else(PoisonError::into_inner).lost(over);
-        self.sequences().map(gaps).sum::<u64>() + self.inputs.iter().map(Input::lost).sum::<u64>()
+        self.sequences().map(gaps).sum::<u64>() + self.inputs.iter().map(|input| input.lost(ask)).sum::<u64>()
     }
 
     // Each once, whatever the number of buffers that share it.
@@ -377,7 +379,7 @@ fn make(table: usize, tables: &mut Tables, queue: &mut Queue) -> Result<Room> {
 impl Input {
     pub(crate) fn new(transport: Transport, way: Way) -> Self {
         let Way { route, sequence, counts, source } = way;
-        Self { transport, route, source, sequence, counts, lost: 0, times: Vec::new() }
+        Self { transport, route, source, sequence, counts, answered: Cell::new(0), lost: 0, times: Vec::new() }
     }
 
     // The column that a reader sees in order, and where there is none what the kernel stamps.
@@ -387,9 +389,13 @@ impl Input {
         self.times = plans.iter().map(|plan| time(plan).or(stamps)).collect();
     }
 
-    fn lost(&self) -> u64 {
-        let counted = || self.transport.lost().ok().flatten().unwrap_or(0).max(self.lost);
-        if self.counts { counted() } else { 0 }
+    // To ask interrupts the buffer's CPU (perf_event_read).
+    fn lost(&self, ask: bool) -> u64 {
+        if self.counts && ask {
+            let answer = self.transport.lost().ok().flatten().unwrap_or(0);
+            self.answered.set(answer.max(self.answered.get()));
+        }
+        if self.counts { self.answered.get().max(self.lost) } else { 0 }
     }
 
     // Whether each of its records tells when it was written.
