@@ -188,7 +188,7 @@ impl<'a> Block<'a> {
 
     // Bytes from the start of a record to the end of the last one, where nothing but records of the block is between.
     pub(crate) fn rest(&self, index: usize) -> usize {
-        self.end.addr() - self.record(index).payload.addr()
+        self.end.addr() + self.lead - self.record(index).payload.addr()
     }
 
     // Bytes from its start to its end, None where its records are from anywhere.
