@@ -82,16 +82,30 @@ class Result:
         self.targets.append(Target(text, value, limit))
 
 
+Turns = dict[str, list[float]]
+
+
 def take_turns(sides: Mapping[str, Callable[[], float]], effort: Effort, rounds: int | None = None) -> dict[str, float]:
     """Medians of what each side measures. Each warms up once, then they take turns."""
-    measured: dict[str, list[float]] = {name: [] for name in sides}
+    return medians(turns(sides, effort, rounds))
+
+
+def turns(sides: Mapping[str, Callable[[], float]], effort: Effort, rounds: int | None = None) -> Turns:
+    """What each side measures, as `take_turns` lets them."""
+    measured: Turns = {name: [] for name in sides}
     if not effort.smoke:
         for side in sides.values():
             side()
     for _ in range(1 if effort.smoke else rounds or effort.rounds):
         for name, side in sides.items():
             measured[name].append(side())
-    return {name: median(values) for name, values in measured.items()}
+    return measured
+
+
+def medians(*measured: Turns) -> dict[str, float]:
+    """Of all that each side measured, at several places."""
+    names = dict.fromkeys(name for one in measured for name in one)
+    return {name: median(value for one in measured for value in one.get(name, ())) for name in names}
 
 
 @contextmanager

@@ -115,17 +115,40 @@ impl Columns {
         self.shape.size
     }
 
+    // Whether its one column holds records as they are, one after another.
+    pub(crate) fn is_plain(&self) -> bool {
+        match self.plan.leaves.as_slice() {
+            [Leaf { form: Form::Number(number), offset: 0, path, .. }] => {
+                !number.big && path.is_empty() && number.width() == self.plan.size
+            }
+            _ => false,
+        }
+    }
+
+    // Adds records to a plain column, at most room(): `fill` writes them where they are to stand.
+    pub(crate) fn fill(&mut self, count: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        assert!(self.is_plain() && count <= self.room(), "{count} records");
+        let size = self.plan.size;
+        let at = self.base()?.wrapping_add(self.writers[0].values() + self.end * size);
+        // SAFETY: the column has room for these rows, which belong to no batch; a slab's bytes are those of its mapping.
+        fill(unsafe { std::slice::from_raw_parts_mut(at, count * size) });
+        self.end += count;
+        Ok(())
+    }
+
+    fn base(&mut self) -> Result<*mut u8> {
+        if self.slab.is_none() {
+            self.slab = Some(self.pool.take().map_err(Error::kernel("cannot get memory for a batch"))?);
+        }
+        Ok(self.slab.as_ref().map_or(std::ptr::null_mut(), |slab| slab.base()))
+    }
+
     // Writes the records of a block that fit, from the first; at most room(). None fit: cut the batch, then try again.
     pub(crate) fn append(&mut self, block: &Block<'_>, clocks: &Offsets) -> Result<usize> {
         if block.len() == 0 {
             return Ok(0);
         }
-        let base = if let Some(slab) = &self.slab {
-            slab.base()
-        } else {
-            let slab = self.pool.take().map_err(Error::kernel("cannot get memory for a batch"))?;
-            self.slab.insert(slab).base()
-        };
+        let base = self.base()?;
         let count = self.fitting(block)?;
         let row = self.end;
         debug_assert!(row + count <= self.shape.rows);

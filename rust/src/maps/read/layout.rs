@@ -66,6 +66,10 @@ impl Layout {
         }
     }
 
+    pub(super) fn has_key(&self) -> bool {
+        self.has_key
+    }
+
     // Rows of an element.
     pub(super) fn each(&self) -> usize {
         if let Cpus::Each { numbers, .. } = &self.cpus { numbers.len() } else { 1 }

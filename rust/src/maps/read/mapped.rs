@@ -3,6 +3,8 @@
 use std::os::fd::BorrowedFd;
 
 use super::chunk::Chunk;
+use super::table::Table;
+use crate::error::Result;
 use crate::sys::memory::Mapping;
 
 pub(super) struct Mapped {
@@ -33,10 +35,35 @@ impl Mapped {
                 self.values.copy_words(at * stride, value);
             }
         }
-        for (number, key) in (self.next..).zip(chunk.keys.as_chunks_mut().0).take(chunk.len) {
-            *key = (number as u32).to_ne_bytes();
-        }
+        number(self.next, &mut chunk.keys[..4 * chunk.len]);
         self.next += chunk.len;
         self.next < self.entries
+    }
+
+    // Whether values follow each other without a gap.
+    pub(super) fn is_dense(&self, value_size: usize) -> bool {
+        value_size == self.stride
+    }
+
+    // Copies dense values, and their numbers if there is a column for them, to where they are to stand in a table of plain
+    // columns, until the batch is full or they end.
+    pub(super) fn fill_table(&mut self, table: &mut Table, has_key: bool) -> Result<()> {
+        let count = table.room().min(self.entries - self.next);
+        table.fill(count, |part, to| {
+            if has_key && part == 0 {
+                number(self.next, to);
+            } else {
+                self.values.copy_words(self.next * self.stride, to);
+            }
+        })?;
+        self.next += count;
+        Ok(())
+    }
+}
+
+// The keys of an array from one on.
+fn number(from: usize, keys: &mut [u8]) {
+    for (number, key) in (from..).zip(keys.as_chunks_mut().0) {
+        *key = (number as u32).to_ne_bytes();
     }
 }

@@ -86,6 +86,14 @@ impl Reader {
 
     // The next batch; None at the end.
     pub(crate) fn next(&mut self, map: &Map) -> Result<Option<RecordBatch>> {
+        // From mapped memory to the column, with nothing between.
+        if self.table.is_plain()
+            && let Some(mapped) = self.source.mapped(map.as_fd(), &self.chunk)
+            && mapped.is_dense(self.layout.value_size())
+        {
+            mapped.fill_table(&mut self.table, self.layout.has_key())?;
+            return self.table.cut();
+        }
         loop {
             if self.at < self.rows {
                 self.at += self.table.append(&self.layout.records(&self.chunk), self.at, self.rows, &self.clocks)?;

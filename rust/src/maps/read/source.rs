@@ -109,6 +109,14 @@ impl Source {
         Ok(true)
     }
 
+    // The values that are mapped into memory, if they are.
+    pub(super) fn mapped(&mut self, map: BorrowedFd<'_>, chunk: &Chunk) -> Option<&mut Mapped> {
+        if matches!(self.way, Way::Unknown) {
+            self.choose(map, chunk);
+        }
+        if let Way::Mapped(mapped) = &mut self.way { Some(mapped) } else { None }
+    }
+
     fn choose(&mut self, map: BorrowedFd<'_>, chunk: &Chunk) {
         let mapped = || Mapped::new(map, self.entries, self.value_size);
         self.way = if self.drain && self.is_of(&QUEUES) {

@@ -51,6 +51,22 @@ impl Table {
         self.parts.first().map_or(0, Columns::len)
     }
 
+    // Whether each part is one column that holds its records as they are.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.parts.is_empty() && self.parts.iter().all(Columns::is_plain)
+    }
+
+    // Rows that the open batch has room for.
+    pub(super) fn room(&self) -> usize {
+        let room = self.parts.iter().map(Columns::room).min().unwrap_or(0);
+        room.min(self.rows - self.len())
+    }
+
+    // Adds rows of plain parts: `fill` writes the records of each.
+    pub(super) fn fill(&mut self, count: usize, mut fill: impl FnMut(usize, &mut [u8])) -> Result<()> {
+        self.parts.iter_mut().enumerate().try_for_each(|(part, columns)| columns.fill(count, |to| fill(part, to)))
+    }
+
     // Writes rows from `from` on, of which there are `rows`, and gives how many: fewer when the batch is full.
     pub(super) fn append(
         &mut self,
@@ -62,8 +78,7 @@ impl Table {
         let mut block = Block::new();
         let mut at = from;
         while at < rows {
-            let room = self.parts.iter().map(Columns::room).min().unwrap_or(0);
-            let count = CAPACITY.min(rows - at).min(room).min(self.rows - self.len());
+            let count = CAPACITY.min(rows - at).min(self.room());
             if count == 0 {
                 break;
             }
