@@ -131,6 +131,9 @@ class Map:
     def lookup(self, key: bytes) -> bytes | None:
         """The value, or None; of per-CPU maps each possible CPU's, rounded up to 8 bytes."""
 
+    def lookup_number(self, signed: bool, key: bytes) -> int | None:
+        """The value of a map of numbers, or None."""
+
     def take(self, key: bytes) -> bytes | None:
         """As `lookup`, and the element is gone (BPF_MAP_LOOKUP_AND_DELETE_ELEM)."""
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from fastbpf.errors import LayoutError
 from fastbpf.maps.cpus import possible_cpus
 from fastbpf.maps.types import BARE, KEYLESS, OF_OBJECTS, PER_CPU, RINGS, STORAGE, Layout
 from fastbpf.record import FieldType, Struct
-from fastbpf.record.types import Number
+from fastbpf.record.types import INTEGERS, Number
 
 if TYPE_CHECKING:
+    from fastbpf import _native
     from fastbpf.maps.spec import MapSpec
 
-__all__ = ["Element", "Refused", "key_of", "value_of"]
+__all__ = ["NOT_PACKED", "Element", "Refused", "getter", "key_of", "packer", "value_of"]
+
+# What a packer raises for what its element may still take, or refuses in words.
+NOT_PACKED = (struct.error, TypeError, OverflowError)
 
 
 class Element(Protocol):
@@ -56,6 +61,23 @@ def value_of(spec: MapSpec) -> Element:
     return _layout(spec.value)
 
 
+def packer(element: Element) -> Callable[[Any], bytes]:
+    """What packs as the element does, but may raise NOT_PACKED: of a number with no call in between."""
+    return element.packer if isinstance(element, _Number) else element.pack
+
+
+def getter(native: _native.Map, element: Element) -> Callable[[bytes], Any]:
+    """What looks up a packed key: the value, None where there is none."""
+    if isinstance(element, _Number) and element.is_integer:
+        return partial(native.lookup_number, element.is_signed)
+
+    def get(key: bytes) -> Any:
+        data = native.lookup(key)
+        return None if data is None else element.unpack(data)
+
+    return get
+
+
 def _shown(spec: MapSpec) -> str:
     return f"<fastbpf.Map {spec.name or '(no name)'}: {spec.type}>"
 
@@ -71,11 +93,15 @@ class _Number:
     def __init__(self, kind: Number) -> None:
         self._kind = kind
         self._struct = struct.Struct(kind._format)
+        self.packer = self._struct.pack
+        # Of the processor's order.
+        self.is_integer = kind.code in INTEGERS
+        self.is_signed = kind.code.startswith("i")
 
     def pack(self, value: Any) -> bytes:
         try:
-            return self._struct.pack(value)
-        except (struct.error, TypeError, OverflowError):
+            return self.packer(value)
+        except NOT_PACKED:
             return self._kind.pack(value)
 
     def unpack(self, data: bytes) -> Any:

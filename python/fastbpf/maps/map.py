@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps.cpus import possible_cpus
 from fastbpf.maps.dictionary import Dictionary
-from fastbpf.maps.elements import Refused, key_of, value_of
+from fastbpf.maps.elements import NOT_PACKED, Refused, getter, key_of, packer, value_of
 from fastbpf.maps.tables import Reading, drained
 from fastbpf.maps.types import ALIKE, ENDLESS, OF_OBJECTS, QUEUES, SPARSE
 from fastbpf.maps.watch import Watch, wait_for
@@ -64,6 +64,8 @@ class Map(Dictionary):
         self._interrupted: list[Reading] = []
         self._key = key_of(spec)
         self._value = value_of(spec)
+        # What look-ups call, which are so short that each call counts.
+        self._get, self._pack = getter(native, self._value), packer(self._key)
         self._memory: _native.Memory | None = None
         self._atomics: Atomics | None = None
 
@@ -204,12 +206,14 @@ class Map(Dictionary):
 
     def __getitem__(self, key: Any) -> Any:
         try:
-            data = self._native.lookup(self._key.pack(key))
+            value = self._get(self._pack(key))
         except KernelError as error:
             raise self._told(error, key) from None
-        if data is None:
+        except NOT_PACKED:
+            value = self._get(self._key.pack(key))
+        if value is None:
             raise KeyError(key)
-        return self._value.unpack(data)
+        return value
 
     def __contains__(self, key: object) -> bool:
         try:

@@ -49,10 +49,15 @@ impl Map {
         Ok(Element { map: self.fd.as_fd(), key })
     }
 
-    pub(crate) fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let mut value = vec![0; self.value_size];
-        let found = self.element(key)?.lookup(&mut value).map_err(Error::kernel("cannot read from the map"))?;
-        Ok(found.then_some(value))
+    // Bytes that a look-up gives.
+    pub(crate) fn value_size(&self) -> usize {
+        self.value_size
+    }
+
+    // False when there is no such key.
+    pub(crate) fn lookup(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
+        assert!(value.len() == self.value_size, "{} bytes for a value of {}", value.len(), self.value_size);
+        self.element(key)?.lookup(value).map_err(Error::kernel("cannot read from the map"))
     }
 
     pub(crate) fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {

@@ -100,13 +100,13 @@ impl<'a> Window<'a> {
     pub(super) fn are_like(&self, at: usize, size: usize, range: Range<usize>) -> bool {
         assert!(range.end * size <= self.piece(at), "{} samples of {size} bytes", range.end);
         let first = self.address(at);
+        // SAFETY: samples of the piece (just seen) have these words.
+        let header = |sample: *const u8| unsafe { sample.cast::<u64>().read_unaligned() };
+        // SAFETY: as above.
+        let raw_size = |sample: *const u8| unsafe { sample.add(RAW_SIZE).cast::<u32>().read_unaligned() };
         let differ = |like: usize| {
             let other = first.wrapping_add(like * size);
-            // SAFETY: both are samples of the piece (just seen), which are aligned to 8 and have these words.
-            unsafe {
-                (other.cast::<u64>().read() ^ first.cast::<u64>().read())
-                    | u64::from(other.add(RAW_SIZE).cast::<u32>().read() ^ first.add(RAW_SIZE).cast::<u32>().read())
-            }
+            (header(other) ^ header(first)) | u64::from(raw_size(other) ^ raw_size(first))
         };
         range.fold(0, |bits, like| bits | differ(like)) == 0
     }

@@ -87,8 +87,32 @@ impl Map {
         Ok(self.open()?.as_fd().as_raw_fd())
     }
 
-    fn lookup<'py>(&self, py: Python<'py>, key: &[u8]) -> Result<Option<Bound<'py, PyBytes>>> {
-        Ok(self.open()?.lookup(key)?.map(|value| PyBytes::new(py, &value)))
+    fn lookup<'py>(&self, py: Python<'py>, key: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let map = self.open()?;
+        let mut found = false;
+        let value = PyBytes::new_with(py, map.value_size(), |value| {
+            found = map.lookup(key, value)?;
+            Ok(())
+        })?;
+        Ok(found.then_some(value))
+    }
+
+    // The value of a map of numbers of the processor's order, which have 1, 2, 4 or 8 bytes.
+    fn lookup_number(&self, signed: bool, key: &[u8]) -> Result<Option<i128>> {
+        let map = self.open()?;
+        let mut value = [0; 8];
+        let size = map.value_size();
+        let bytes = value.get_mut(..size).ok_or_else(|| Error::Layout(format!("a number of {size} bytes")))?;
+        if !map.lookup(key, bytes)? {
+            return Ok(None);
+        }
+        let number = if cfg!(target_endian = "big") {
+            u64::from_be_bytes(value) >> (64 - 8 * size)
+        } else {
+            u64::from_le_bytes(value)
+        };
+        let unused = 64 - 8 * size as u32;
+        Ok(Some(if signed { i128::from((number << unused).cast_signed() >> unused) } else { i128::from(number) }))
     }
 
     fn take<'py>(&self, py: Python<'py>, key: &[u8]) -> Result<Option<Bound<'py, PyBytes>>> {

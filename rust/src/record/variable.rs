@@ -28,12 +28,12 @@ pub(super) unsafe fn all_within(leaf: &Leaf, block: &Block<'_>, count: usize) ->
     if matches!(leaf.form, Form::Record) {
         return true;
     }
-    (0..count).fold(true, |within, index| {
+    (0..count).all(|index| {
         let (payload, length) = block.payload(index);
         // SAFETY: promised by the caller.
         let place = unsafe { payload.offset(leaf.offset).cast::<u32>().read_unaligned() };
         let (offset, len) = split(place);
-        within & (offset == 0 || offset + len <= length)
+        offset == 0 || offset + len <= length
     })
 }
 

@@ -51,8 +51,9 @@ pub(super) struct Target<'a> {
 }
 
 // Rows that are written to each column before the next one's turn: few, so that records are still near and memory is asked
-// for in small portions, which work and memory then share their time by (measured: a tenth less than 64).
+// for in small portions, which work and memory then share their time by (measured: a tenth less time).
 pub(super) const TOGETHER: usize = 32;
+const FEW: usize = 4;
 
 // Copies one number of each record into its column.
 //
@@ -67,10 +68,9 @@ pub(super) unsafe fn gather<T: Copy>(
     let to = to.cast::<T>();
     // SAFETY: promised by the caller; records need not be aligned.
     let value = |i| map(unsafe { from(i).cast::<T>().read_unaligned() });
-    // A few are read before one is written, so that the compiler need not look whether the column lies in the records: for
-    // so few rows that would take longer than the copy.
-    const FEW: usize = 4;
     if count == TOGETHER {
+        // A few are read before one is written, so that the compiler need not look whether the column lies in the records:
+        // for so few rows that would take longer than the copy.
         for start in (0..TOGETHER).step_by(FEW) {
             let values: [T; FEW] = std::array::from_fn(|i| value(start + i));
             // SAFETY: promised by the caller; columns are aligned for T.

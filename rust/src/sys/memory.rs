@@ -88,7 +88,8 @@ impl Mapping {
             unsafe { AtomicU64::from_ptr(base.add(at / 8 + index).as_ptr()) }.load(Ordering::Relaxed).to_ne_bytes()
         };
         let (words, rest) = to.as_chunks_mut();
-        if words.len() < MANY || !copy_many(self.base.as_ptr().wrapping_add(at).cast(), words) {
+        // SAFETY: the mapping holds as many words from there on: seen above.
+        if words.len() < MANY || !unsafe { copy_many(base.add(at / 8).as_ptr(), words) } {
             for (index, to) in words.iter_mut().enumerate() {
                 *to = word(index);
             }
@@ -109,9 +110,11 @@ const MANY: usize = 64;
 
 // Copies words that others may be writing to, where the processor has an instruction for it: it moves each as a whole, for a
 // word that is aligned lies in one line of the cache.
-fn copy_many(from: *const u64, to: &mut [[u8; 8]]) -> bool {
+//
+// SAFETY (of the caller): as many words are readable from there on.
+unsafe fn copy_many(from: *const u64, to: &mut [[u8; 8]]) -> bool {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the caller's mapping holds as many words; what is read is nothing that Rust knows of.
+    // SAFETY: promised by the caller; that others write meanwhile is the processor's affair.
     unsafe {
         core::arch::asm!(
             "rep movsq",

@@ -56,7 +56,7 @@ pub(crate) mod fake {
     use std::ffi::CStr;
     use std::io;
 
-    use aya_obj::generated::{bpf_attr, perf_event_attr};
+    use aya_obj::generated::{bpf_attr, bpf_cmd, perf_event_attr};
 
     use super::Call;
 
@@ -87,6 +87,16 @@ pub(crate) mod fake {
             (CStr::from_ptr(attr.__bindgen_anon_3.kprobe_func as *const _), attr.__bindgen_anon_4.probe_offset)
         };
         (function.to_string_lossy().into_owned(), offset)
+    }
+
+    // What the kernel says.
+    pub(crate) fn pass(command: bpf_cmd, attr: &bpf_attr) -> io::Result<i64> {
+        let mut copy = *attr;
+        // SAFETY: as in call; answers that the kernel writes into the attributes are lost.
+        let answer = unsafe {
+            libc::syscall(libc::SYS_bpf, command as u32, std::ptr::from_mut(&mut copy), size_of::<bpf_attr>())
+        };
+        if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
     }
 
     // Answers every call of this thread until the end of `run`.

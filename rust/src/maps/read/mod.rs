@@ -1,11 +1,12 @@
 //! A map's elements as record batches, read the fastest way that the kernel has for the map.
 //!
-//! Elements come in chunks, keys in one buffer and values in another, from memory that is mapped, from batch commands, or
-//! one after another; then they are decoded as records of a fixed stride. What there is, is asked of the kernel.
+//! Elements come in chunks, keys in one buffer and values in another, from memory that is mapped, from batch commands, from
+//! a program that walks the map, or one after another; then they are decoded as records of a fixed stride. What there is, is asked of the kernel.
 
 mod batch;
 mod chunk;
 mod fold;
+mod iterator;
 mod layout;
 mod mapped;
 mod source;

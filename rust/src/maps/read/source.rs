@@ -6,6 +6,7 @@ use aya_obj::generated::bpf_map_info;
 
 use super::batch::{Batches, Filled};
 use super::chunk::{Chunk, Seen};
+use super::iterator::Iterator;
 use super::mapped::Mapped;
 use super::walk::{Pops, Walk};
 use crate::error::{Error, Result};
@@ -34,6 +35,15 @@ const HASHES: [MapType; 5] = [
     MapType::BPF_MAP_TYPE_LRU_PERCPU_HASH,
     MapType::BPF_MAP_TYPE_HASH_OF_MAPS,
 ];
+// Programs can walk them (kernel/bpf/map_iter.c, bpf_iter_attach_map).
+const ITERATED: [MapType; 6] = [
+    MapType::BPF_MAP_TYPE_ARRAY,
+    MapType::BPF_MAP_TYPE_PERCPU_ARRAY,
+    MapType::BPF_MAP_TYPE_HASH,
+    MapType::BPF_MAP_TYPE_LRU_HASH,
+    MapType::BPF_MAP_TYPE_PERCPU_HASH,
+    MapType::BPF_MAP_TYPE_LRU_PERCPU_HASH,
+];
 const QUEUES: [MapType; 2] = [MapType::BPF_MAP_TYPE_QUEUE, MapType::BPF_MAP_TYPE_STACK];
 
 pub(super) struct Source {
@@ -51,6 +61,7 @@ enum Way {
     Unknown,
     Mapped(Mapped),
     Batches(Batches),
+    Iterator(Iterator),
     Walk(Walk),
     Pops(Pops),
     End,
@@ -91,11 +102,12 @@ impl Source {
                     }
                     Filled::Refused(_) => {
                         let at = batches.key(chunk.key_size);
-                        self.walk(at);
+                        self.go_on(map, chunk, at);
                         return self.fill(map, chunk);
                     }
                 }
             }
+            Way::Iterator(iterator) => iterator.fill(chunk)?,
             Way::Walk(walk) => walk.fill(map, chunk)?,
             Way::Pops(pops) => pops.fill(map, chunk)?,
             Way::Unknown | Way::End => return Ok(false),
@@ -132,9 +144,11 @@ impl Source {
         }
     }
 
-    // From behind the key `at`.
-    fn walk(&mut self, at: Option<Vec<u8>>) {
-        self.way = Way::Walk(Walk::new(at, self.flags));
+    // Without batch commands, from behind the key `at`. A program reads from the start, and takes no lock.
+    fn go_on(&mut self, map: BorrowedFd<'_>, chunk: &Chunk, at: Option<Vec<u8>>) {
+        let is_whole = at.is_none() && self.flags == 0 && self.is_of(&ITERATED);
+        let iterator = is_whole.then(|| Iterator::new(map, chunk.key_size, chunk.value_size).ok()).flatten();
+        self.way = iterator.map_or_else(|| Way::Walk(Walk::new(at, self.flags)), Way::Iterator);
         if !self.is_of(&NUMBERED) && self.seen.is_none() {
             self.seen = Some(Seen::new());
         }

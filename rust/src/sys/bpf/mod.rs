@@ -1,6 +1,7 @@
 //! The commands of `bpf(2)` that fastbpf uses, on byte slices and file descriptors.
 
 pub(crate) mod batch;
+pub(crate) mod iterator;
 pub(crate) mod pinned;
 pub(crate) mod program;
 pub(crate) mod read;
