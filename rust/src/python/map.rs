@@ -3,7 +3,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::{Arc, RwLock};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyInt};
 
 use super::batch::Field;
 use super::btf::member;
@@ -98,21 +98,22 @@ impl Map {
     }
 
     // The value of a map of numbers of the processor's order, which have 1, 2, 4 or 8 bytes.
-    fn lookup_number(&self, signed: bool, key: &[u8]) -> Result<Option<i128>> {
+    fn lookup_number<'py>(&self, py: Python<'py>, signed: bool, key: &[u8]) -> PyResult<Option<Bound<'py, PyInt>>> {
         let map = self.open()?;
         let mut value = [0; 8];
         let size = map.value_size();
-        let bytes = value.get_mut(..size).ok_or_else(|| Error::Layout(format!("a number of {size} bytes")))?;
+        let bytes = value.get_mut(..size).ok_or_else(|| Error::Layout(format!("{size} bytes are no number")))?;
         if !map.lookup(key, bytes)? {
             return Ok(None);
         }
-        let number = if cfg!(target_endian = "big") {
-            u64::from_be_bytes(value) >> (64 - 8 * size)
-        } else {
-            u64::from_le_bytes(value)
-        };
         let unused = 64 - 8 * size as u32;
-        Ok(Some(if signed { i128::from((number << unused).cast_signed() >> unused) } else { i128::from(number) }))
+        let number =
+            if cfg!(target_endian = "big") { u64::from_be_bytes(value) >> unused } else { u64::from_le_bytes(value) };
+        Ok(Some(if signed {
+            ((number << unused).cast_signed() >> unused).into_pyobject(py)?
+        } else {
+            number.into_pyobject(py)?
+        }))
     }
 
     fn take<'py>(&self, py: Python<'py>, key: &[u8]) -> Result<Option<Bound<'py, PyBytes>>> {
