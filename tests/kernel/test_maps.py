@@ -184,6 +184,39 @@ def test_what_does_not_fit_is_refused_before_the_kernel_is_asked():
         assert not map
 
 
+NUMBERS = {
+    fb.u8: 255,
+    fb.i8: -128,
+    fb.u16: 65535,
+    fb.i16: -2,
+    fb.u32: 1 << 31,
+    fb.i32: -(1 << 31),
+    fb.u64: 2**64 - 1,
+    fb.i64: -1,
+}
+
+
+@pytest.mark.parametrize("kind", [*NUMBERS, fb.f64, fb.bool8, fb.i32.be, fb.ktime], ids=repr)
+def test_every_number_comes_back(kind):
+    value = {fb.f64: -0.5, fb.bool8: True, fb.ktime: 2**63}.get(kind, NUMBERS.get(kind, -7))
+    key = kind if kind in NUMBERS else fb.u8
+    with fb.MapSpec("hash", key=key, value=kind, max_entries=4).create() as map:
+        one = NUMBERS.get(kind, 3)
+        map[one] = value
+        assert (map[one], type(map[one]), dict(map)) == (value, type(value), {one: value})
+        map[one] = 0
+        assert map[one] == 0
+        with pytest.raises(KeyError):
+            map[1]
+        for bad in ("x", None, 2**64, 0.5, [1]):
+            with pytest.raises(fb.LayoutError):
+                map[bad]
+            with pytest.raises(fb.LayoutError):
+                map.get(bad)
+    with pytest.raises(fb.StreamError):
+        map[one]
+
+
 def test_the_kernel_knows_the_map_as_it_was_described():
     with fb.MapSpec("hash", key=fb.u32, value=Pair, max_entries=77, name="known").create() as map:
         info = dict(

@@ -139,6 +139,15 @@ mod tests {
         }
 
         #[test]
+        fn short_text_is_copied_and_looked_at_as_far_as_it_goes(text in prop::collection::vec(prop_oneof![9 => 0_u8..128, 1 => any::<u8>()], AT_ONCE), len in 0..=AT_ONCE) {
+            let mut buffer = [0; AT_ONCE];
+            // SAFETY: both have so many bytes.
+            let ascii = unsafe { copy_ascii(text.as_ptr(), len, buffer.as_mut_ptr()) };
+            prop_assert_eq!(ascii, text[..len].is_ascii());
+            prop_assert_eq!(&buffer[..], &text[..]);
+        }
+
+        #[test]
         fn a_cut_tears_no_character(text in ".{0,32}", most in 1_usize..64) {
             let kept = cut(text.as_bytes(), most);
             prop_assert!(kept.len() <= most);
