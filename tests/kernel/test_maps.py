@@ -470,3 +470,42 @@ def test_a_lock_where_the_kernel_has_none(kind):
     with pytest.raises(fb.KernelError, match=f"no locks in values of {kind} maps; hash and array maps may") as refused:
         fb.MapSpec(kind, key=fb.u32, value=Locked, max_entries=1).create()
     assert refused.value.errno == errno.EOPNOTSUPP
+
+
+def test_what_the_kernel_says_is_always_there_can_be_put_there():
+    with fb.MapSpec("devmap", max_entries=4).create() as map:
+        assert (map.setdefault(0, 1), map.setdefault(0, 2), map[0]) == (1, 1, 1)
+    inner = fb.MapSpec("array", value=fb.u32, max_entries=1)
+    with fb.MapSpec("array_of_maps", inner=inner, max_entries=2).create() as map, inner.create() as one:
+        map.setdefault(0, one)
+        assert map[0] == one.id
+        with pytest.raises(fb.KernelError, match="takes no flags"):
+            map.update({1: one}, flags="new")
+
+
+def test_a_default_for_a_network_that_is_not_there_itself():
+    with fb.MapSpec("lpm_trie", key=fb.ipv4, value=fb.u32, max_entries=4).create() as map:
+        map["10.0.0.0/8"] = 1
+        assert map.pop("10.2.0.0/16", None) is None
+        with pytest.raises(KeyError):
+            map.pop("10.2.0.0/16")
+        assert (map.pop("10.0.0.0/8"), len(map)) == (1, 0)
+
+
+def test_all_keys_are_walked_where_the_kernel_made_room_for_more():
+    with fb.MapSpec("lru_hash", key=fb.u32, value=fb.u32, max_entries=3, flags=2).create() as map:  # NO_COMMON_LRU
+        for key in range(200):
+            map[key] = key
+        assert sorted(map) == sorted(map.to_arrow()["key"].to_pylist())
+        assert len(map) == map.to_arrow().num_rows > 0
+
+
+def test_elements_of_an_array_stay():
+    with fb.MapSpec("array", value=fb.u32, max_entries=2).create() as map:
+        with pytest.raises(fb.KernelError, match="cannot be deleted"):
+            del map[0]
+        with pytest.raises(fb.KernelError, match="cannot be deleted"):
+            map.clear()
+    with fb.MapSpec("hash", key=fb.u32, value=fb.u32, max_entries=2).create() as map:
+        with pytest.raises(fb.LayoutError, match="in another call"):
+            map.update(map.to_arrow(), key=1)

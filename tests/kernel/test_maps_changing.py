@@ -333,3 +333,48 @@ def test_batches_of_a_map_that_was_closed():
     for read in (map.to_arrow, map.batches, map.drain, lambda: map.schema):
         with pytest.raises(fb.StreamError, match="this map is closed"):
             read()
+
+
+def test_a_dictionary_whose_keys_come_and_go():
+    # Those that stay are there, once each time; those that go make nothing fail.
+    stay = {key: 3 * key for key in range(900)}
+    with MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=2000).create() as map:
+        map.update(stay)
+
+        def churn():
+            for key in range(1000, 1100):
+                map[key] = 1
+            for key in range(1000, 1100):
+                del map[key]
+
+        with process(churn):
+            for _ in range(60):
+                keys = list(map)
+                assert len(set(keys)) == len(keys)
+                assert stay.keys() <= set(keys)
+                items = dict(map.items())
+                assert stay.items() <= items.items()
+                assert len(list(map.values())) >= len(stay)
+                assert 900 <= len(map) <= 1000
+        map.clear()
+        assert (len(map), list(map.items())) == (0, [])
+        with pytest.raises(KeyError):
+            map.popitem()
+
+
+@pytest.mark.parametrize("value", [fb.u64, fb.u32])
+def test_a_child_does_not_go_on_with_the_parents_read(value):
+    with MapSpec("array", value=value, max_entries=20_000, flags=MMAPABLE).create() as map:
+        batches = map.batches(rows=64)
+        next(batches)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                list(batches)
+            except fb.StreamError:
+                code = 0 if map.to_arrow().num_rows == 20_000 else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert sum(batch.num_rows for batch in batches) == 20_000 - 64

@@ -177,3 +177,29 @@ def test_waiting_for_a_key():
         threading.Timer(0.05, map.close).start()
         with pytest.raises(fb.StreamError, match="closed"):
             map.wait_for(3, timeout=60)
+
+
+def test_names_that_watching_has_too_are_the_maps_own():
+    class Odd(fb.Struct):
+        cpu: fb.u32
+        n_change: fb.u32
+        n: fb.u64
+        time: fb.u64
+
+    with fb.MapSpec("hash", key=fb.u32, value=Odd, max_entries=4).create() as map, map.watch(every=0.001) as batches:
+        map[1] = Odd(cpu=0, n_change=5, n=100, time=7)
+        next(batches)
+        map[1] = Odd(cpu=1, n_change=5, n=101, time=7)
+        [row] = next(batches).to_pylist()
+    told = {name: value for name, value in row.items() if name != "watch_time"}
+    assert told == {
+        "key": 1,
+        "cpu": 1,
+        "n_change": 5,
+        "n": 101,
+        "time": 7,
+        "cpu_change": 1,
+        "n_change_change": 0,
+        "watch_n_change": 1,
+        "time_change": 0,
+    }

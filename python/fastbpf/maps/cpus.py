@@ -9,8 +9,12 @@ from pathlib import Path
 @cache
 def possible_cpus() -> int:
     """How many CPUs this machine could have: per-CPU maps have a value for each of them, online or not."""
-    ranges = Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii").strip()
-    return int(ranges.replace(",", "-").split("-")[-1]) + 1
+    return len(cpu_numbers())
+
+
+def cpu_slots() -> int:
+    """How many entries an array has that the possible CPUs' numbers, among which there may be gaps, are indexes of."""
+    return cpu_numbers()[-1] + 1
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Mapping
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,7 @@ from fastbpf.maps.cpus import possible_cpus
 from fastbpf.maps.dictionary import Dictionary
 from fastbpf.maps.elements import NOT_PACKED, Refused, getter, key_of, packer, value_of
 from fastbpf.maps.tables import Reading, drained
-from fastbpf.maps.types import ALIKE, ENDLESS, OF_OBJECTS, QUEUES, SPARSE
+from fastbpf.maps.types import ALIKE, ALWAYS_THERE, NUMBERED, OF_OBJECTS, QUEUES, SPARSE
 from fastbpf.maps.watch import Watch, wait_for
 from fastbpf.maps.write import FLAGS, Report, delete_rows, flag, update_rows
 from fastbpf.privileges import remedied
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Map"]
 
 _NONE: Final = object()
+# How often the whole map may be walked before that is no use.
+_MOST_ROUNDS: Final = 32
 _NOT_SUPPORTED: Final = {errno.EOPNOTSUPP, errno.EINVAL, 524}  # 524: ENOTSUPP, which is the kernel's own
 
 
@@ -230,6 +231,9 @@ class Map(Dictionary):
         try:
             there = self._native.delete(self._key.pack(key))
         except KernelError as error:
+            if error.errno == errno.EINVAL:
+                text = f"elements of {self!r} cannot be deleted, only overwritten (errno {error.errno})"
+                raise KernelError(errno.EINVAL, text) from None
             raise self._told(error, key) from None
         if not there:
             raise KeyError(key)
@@ -238,12 +242,20 @@ class Map(Dictionary):
         if isinstance(self._key, Refused):
             self._key.pack(None)
         key = self._next(None)
-        # A hash that changes meanwhile may send the walk back to its start; it ends after as many keys as there can be.
-        for _ in count() if self.spec.type in ENDLESS else range(self.spec.max_entries or possible_cpus()):
-            if key is None:
-                return
-            if self.spec.type not in SPARSE or self._native.lookup(key) is not None:
-                yield self._key.unpack(key)
+        # Where the key at which the walk is gets deleted, the kernel begins again: what was given is passed then.
+        given: set[bytes] = set()
+        again = 0
+        while key is not None:
+            if key in given:
+                again += 1
+                if again > _MOST_ROUNDS * max(len(given), 1024):
+                    text = f"keys of {self!r} are deleted faster than it can be walked; to_arrow() reads it at once"
+                    raise KernelError(errno.EAGAIN, text)
+            else:
+                if self.spec.type not in NUMBERED:
+                    given.add(key)
+                if self.spec.type not in SPARSE or self._native.lookup(key) is not None:
+                    yield self._key.unpack(key)
             key = self._next(key)
 
     def __len__(self) -> int:
@@ -309,8 +321,8 @@ class Map(Dictionary):
         """Takes all elements out of the map, as one table: each is either in the table or still in the map.
 
         Hashes (Linux 5.6), and queues and stacks (Linux 4.20), whose values come as they are popped, at most as many as
-        there is room for. What a call took that ended with an exception, also Ctrl-C, the next one begins with; a
-        process that is killed takes with it what it took.
+        there is room for. What a call took that ended with an exception, also Ctrl-C, the next one begins with, and
+        goes on where that was; a process that is killed takes with it what it took.
 
         >>> import fastbpf as fb
         >>> with fb.MapSpec("hash", key=fb.u32, value=fb.u64, max_entries=10).create() as counts:
@@ -363,6 +375,10 @@ class Map(Dictionary):
         Linux 5.6 for batches. Source: bpf(2), BPF_MAP_UPDATE_BATCH; kernel/bpf/syscall.c, generic_map_update_batch.
         """
         if is_table(other):
+            if values:
+                raise LayoutError(
+                    f"a table and {', '.join(values)}=: give the table first, and the rest in another call"
+                )
             return update_rows(self, other, flags)
         flag(flags)
         pairs: Iterable[tuple[Any, Any]] = other.items() if isinstance(other, Mapping) else other
@@ -434,7 +450,7 @@ class Map(Dictionary):
             except KeyError:
                 pass
             try:
-                self._write(key, default, "new")
+                self._write(key, default, "any" if self.spec.type in ALWAYS_THERE else "new")
             except KernelError as error:
                 if error.errno != errno.EEXIST:
                     raise
@@ -579,6 +595,9 @@ class Map(Dictionary):
         except KernelError as error:
             if error.errno == errno.ENOENT and flags == "existing":
                 raise KeyError(shown) from None
+            if error.errno == errno.EINVAL and flags != "any" and self.spec.type in ALWAYS_THERE:
+                text = f"{self!r} takes no flags: its kernel code knows of no {flags!r} elements (errno {error.errno})"
+                raise KernelError(errno.EINVAL, text) from None
             raise self._told(error, shown, value) from None
 
     # The kernel's number in words that fit the map.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps.btf import types_of
-from fastbpf.maps.cpus import possible_cpus
+from fastbpf.maps.cpus import cpu_slots, possible_cpus
 from fastbpf.maps.map import Map
 from fastbpf.maps.prefix import Prefix
 from fastbpf.maps.types import (
@@ -185,7 +185,7 @@ class MapSpec:
 
         key, value = (0 if kind is None else kind.size for kind in (self.key, self.value))
         endless = self.type in ENDLESS
-        entries = self.max_entries if endless else self.max_entries or possible_cpus()
+        entries = self.max_entries if endless else self.max_entries or cpu_slots()
         numbers = TYPES[self.type], key, value, entries, self.flags, self.name, possible_cpus()
         node, extra = self.numa_node or 0, self.map_extra
         return with_memlock(

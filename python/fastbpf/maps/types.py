@@ -48,6 +48,8 @@ ALIKE: Final = {
     "array_of_maps": "all its maps have one type, sizes and flags",
     "hash_of_maps": "all its maps have one type, sizes and flags",
 }
+# Of their indexes the kernel says that there is something already, or it does not know the flag that asks for it.
+ALWAYS_THERE: Final = {"prog_array", "array_of_maps", "devmap", "cpumap"}
 # A walk over them gives each index, whether there is something or not.
 SPARSE: Final = {"prog_array", "array_of_maps", "devmap", "cpumap", "sockmap", "reuseport_sockarray"}
 # Values without a key.

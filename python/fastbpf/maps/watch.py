@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastbpf.errors import LayoutError
 from fastbpf.maps.columns import columns
 from fastbpf.maps.tables import Reading
+from fastbpf.maps.types import PER_CPU
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,9 +71,9 @@ class Watch:
         import pyarrow.compute as pc
 
         names = table.column_names
-        keys = self._keys + ("cpu" in names[self._keys : self._keys + 1])
+        keys = self._keys + (self._map.spec.type in PER_CPU)
         moment = pa.array([now], pa.timestamp("ns", tz="UTC")).take(pa.nulls(len(table), pa.int64()).fill_null(0))
-        told: dict[str, Any] = {("watch_time" if "time" in names else "time"): moment}
+        told: dict[str, Any] = {_free("time", names): moment}
         told |= {name: _whole(table[name]) for name in names}
         before = None if self._last is None else _places(table, self._last, names[:keys])
         for name in names[keys:]:
@@ -84,10 +85,17 @@ class Watch:
                 # What was not there has counted from 0 on.
                 last = _whole(self._last[name]).take(before).fill_null(0)
                 change = _difference(told[name], last)
-            told[f"{name}_change"] = change
+            told[_free(f"{name}_change", names)] = change
             if self._rates:
-                told[f"{name}_rate"] = pc.divide(change.cast(pa.float64()), max(elapsed, 1e-9))
+                told[_free(f"{name}_rate", names)] = pc.divide(change.cast(pa.float64()), max(elapsed, 1e-9))
         return pa.record_batch(told)
+
+
+# Where the map has a column of that name, `watch` stands in front.
+def _free(name: str, names: list[str]) -> str:
+    while name in names:
+        name = f"watch_{name}"
+    return name
 
 
 def wait_for(map: Map, key: Any, timeout: float | None) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastbpf.errors import KernelError, LayoutError
 from fastbpf.maps import Map, MapSpec, possible_cpus
+from fastbpf.maps.cpus import cpu_slots
 from fastbpf.maps.found import key_layout, value_layout
 from fastbpf.maps.types import MMAPABLE, RDONLY_PROG, TYPES, type_name, type_number
 from fastbpf.privileges import remedied, with_memlock
@@ -101,7 +102,7 @@ def _made(one: MapSpec, name: str, make: Callable[..., _native.Map], content: by
 # As libbpf has it: a perf buffer for each CPU, and a ring of whole pages, a power of two.
 def _entries(one: MapSpec) -> int:
     if one.type == "perf_event_array" and not one.max_entries:
-        return possible_cpus()
+        return cpu_slots()
     if one.type in {"ringbuf", "user_ringbuf"}:
         return max(_PAGE, 1 << (one.max_entries - 1).bit_length())
     return one.max_entries

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastbpf.asm import *
 from fastbpf.errors import KernelError
-from fastbpf.maps import MapSpec, possible_cpus
+from fastbpf.maps import MapSpec
+from fastbpf.maps.cpus import cpu_slots
 from fastbpf.privileges import remedied
 from fastbpf.record import u64
 from fastbpf.tracing import kernel
@@ -91,7 +92,7 @@ class RingPerCpu(Ring):
 
     def __init__(self, size: int) -> None:
         self._one = MapSpec("ringbuf", max_entries=_share(size), name="events_of_cpu")
-        self.events: MapSpec = MapSpec("array_of_maps", max_entries=possible_cpus(), name="events", inner=self._one)
+        self.events: MapSpec = MapSpec("array_of_maps", max_entries=cpu_slots(), name="events", inner=self._one)
         self.counters = _counters(self.reasons)
 
     def _ring(self, aside: Aside) -> Generator[Part, None, MapSpec | Register]:

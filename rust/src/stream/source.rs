@@ -344,9 +344,9 @@ impl Source {
     }
 
     // Events and bytes that nobody has read, which are passed: another reader of the buffers begins behind them.
-    pub(super) fn left(&self) -> (u64, u64) {
+    pub(super) fn left(&mut self) -> (u64, u64) {
         let mut left = (0, 0);
-        for input in &self.inputs {
+        for input in &mut self.inputs {
             let window = input.transport.window();
             let mut cursor = Cursor::default();
             let mut block = Block::new();
@@ -358,6 +358,7 @@ impl Source {
                 }
             }
             left.1 += cursor.at as u64;
+            input.lost += cursor.lost_since(Cursor::default());
             input.transport.advance(cursor.at);
             input.transport.acknowledge(0);
         }

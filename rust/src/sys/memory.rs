@@ -78,6 +78,11 @@ impl Mapping {
         self.base.as_ptr()
     }
 
+    // A forked child has no such memory, if it is a map's.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.process.is_none_or(|process| process == super::process::id())
+    }
+
     // Copies memory that others may be writing to: each word of 8 bytes is one that stood there as a whole.
     pub(crate) fn copy_words(&self, at: usize, to: &mut [u8]) {
         assert!(at.is_multiple_of(8) && at + to.len().next_multiple_of(8) <= self.len, "within the mapping");
@@ -135,7 +140,7 @@ unsafe fn copy_many(from: *const u64, to: &mut [[u8; 8]]) -> bool {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // In a forked child another mapping may lie there by now.
-        if self.process.is_some_and(|process| process != super::process::id()) {
+        if !self.is_ours() {
             return;
         }
         // SAFETY: the range is ours alone, and whoever drops the mapping has let go of every pointer into it.

@@ -21,6 +21,9 @@ const KEY: i16 = 16;
 const VALUE: i16 = 24;
 const SEQ_WRITE: i32 = 127; // BPF_FUNC_seq_write
 
+// The reader's buffer in the kernel, which has to hold an element (kernel/bpf/bpf_iter.c, bpf_seq_read: 8 pages).
+const LARGEST: usize = 8 * 4096 - 1;
+
 pub(super) struct Iterator {
     reader: OwnedFd,
     // Elements as the program writes them.
@@ -31,6 +34,9 @@ impl Iterator {
     // `value_size`: of all that a look-up gives. An error where the kernel has no such programs, or not for this map.
     pub(super) fn new(map: BorrowedFd<'_>, key_size: usize, value_size: usize) -> io::Result<Self> {
         let unknown = || io::Error::from_raw_os_error(libc::EOPNOTSUPP);
+        if key_size + value_size > LARGEST {
+            return Err(unknown());
+        }
         let btf_id = Btf::of_kernel().and_then(|btf| btf.id(TARGET, FUNC)).ok_or_else(unknown)?;
         let size = |size: usize| i32::try_from(size).map_err(|_| unknown());
         let instructions = writer(size(key_size)?, size(value_size)?);
@@ -113,6 +119,7 @@ fn code(operation: u8, to: u8, from: u8, offset: i16, value: i32) -> [u8; 8] {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeMap;
 
     use arrow_array::RecordBatch;
@@ -168,20 +175,22 @@ mod tests {
 
     // The running kernel, but for batch commands, which it refuses; counts how often it made an iterator.
     fn without_batches<R>(run: impl FnOnce() -> R) -> (R, usize) {
-        static MADE: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let before = MADE.load(std::sync::atomic::Ordering::Relaxed);
+        thread_local! {
+            static MADE: Cell<usize> = const { Cell::new(0) };
+        }
+        let before = MADE.get();
         let answer = |call: &Call<'_>| {
             let Call::Bpf(command, attr) = call else { panic!("no perf events here") };
             if *command as u32 == bpf_cmd::BPF_MAP_LOOKUP_BATCH as u32 {
                 return Err(std::io::Error::from_raw_os_error(ENOTSUPP));
             }
             if *command as u32 == bpf_cmd::BPF_ITER_CREATE as u32 {
-                MADE.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                MADE.set(MADE.get() + 1);
             }
             fake::pass(*command, attr)
         };
         let result = fake::with(answer, run);
-        (result, MADE.load(std::sync::atomic::Ordering::Relaxed) - before)
+        (result, MADE.get() - before)
     }
 
     #[test]
@@ -210,6 +219,17 @@ mod tests {
                 assert!(found == expected, "{kind:?} of {entries} values of {value_size} bytes is read in another way");
             }
         }
+    }
+
+    #[test]
+    fn elements_that_a_program_cannot_write_are_walked() {
+        let (size, entries) = (40_000, 3);
+        let map = map(MapType::BPF_MAP_TYPE_HASH, 4, size, entries);
+        for key in 0..entries {
+            map.update(&key.to_ne_bytes(), &vec![key as u8; size as usize], 0).unwrap();
+        }
+        let (found, made) = without_batches(|| read(&map, 4, size, false));
+        assert!((found.len(), made) == (3, 0) && found == read(&map, 4, size, false));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use super::chunk::Chunk;
 use super::table::Table;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sys::memory::Mapping;
 
 pub(super) struct Mapped {
@@ -24,7 +24,8 @@ impl Mapped {
     }
 
     // False at the end.
-    pub(super) fn fill(&mut self, chunk: &mut Chunk) -> bool {
+    pub(super) fn fill(&mut self, chunk: &mut Chunk) -> Result<bool> {
+        self.check()?;
         let (size, stride) = (chunk.value_size, self.stride);
         chunk.len = chunk.room.min(self.entries - self.next);
         if size == stride {
@@ -37,7 +38,14 @@ impl Mapped {
         }
         number(self.next, &mut chunk.keys[..4 * chunk.len]);
         self.next += chunk.len;
-        self.next < self.entries
+        Ok(self.next < self.entries)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.values.is_ours() {
+            return Ok(());
+        }
+        Err(Error::Stream("the process that began to read this map has forked; read it again in the child".into()))
     }
 
     // Whether values follow each other without a gap.
@@ -48,6 +56,7 @@ impl Mapped {
     // Copies dense values, and their numbers if there is a column for them, to where they are to stand in a table of plain
     // columns, until the batch is full or they end.
     pub(super) fn fill_table(&mut self, table: &mut Table, has_key: bool) -> Result<()> {
+        self.check()?;
         let count = table.room().min(self.entries - self.next);
         table.fill(count, |part, to| {
             if has_key && part == 0 {

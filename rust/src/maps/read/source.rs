@@ -90,7 +90,7 @@ impl Source {
             self.choose(map, chunk);
         }
         let more = match &mut self.way {
-            Way::Mapped(mapped) => mapped.fill(chunk),
+            Way::Mapped(mapped) => mapped.fill(chunk)?,
             Way::Batches(batches) => {
                 match batches.fill(self.entries, chunk, |batch| map_read_batch(map, batch, self.drain, self.flags))? {
                     Filled::More => true,
