@@ -490,3 +490,16 @@ def test_a_disk_that_fills_under_a_recording_leaves_a_capture_that_replays(tmp_p
             rows = capture.read().num_rows
         assert f"holds {rows} rows" in done.stderr
         assert rows > 0
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("kind", [OfRing, OfPerf])
+def test_a_read_that_has_a_few_events_and_waits_for_more_sleeps(kind, background):
+    with kind() as source, source.stream(background=background) as stream:
+        source.fill()
+        before = stream.stats.wakeups
+        rows = stream.read(seconds=1).num_rows
+        looks = stream.stats.wakeups - before
+    assert rows + stream.stats.lost == source.happened
+    # It looks every 10 ms at most once its buffer is idle; without sleeping it does so a million times.
+    assert looks < 2000

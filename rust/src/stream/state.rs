@@ -118,7 +118,8 @@ impl State {
         self.phase = Phase::Idle;
         // Where a single event wakes nobody, it is looked for.
         self.due = now + if source.wakes_at_once() { IDLE } else { UNTOLD };
-        if self.waiting.is_some() && self.gathered() > 0 {
+        // Whoever wants many rows is not told of a few, however old they are.
+        if self.waiting.is_some_and(|least| least <= 1) && self.gathered() > 0 {
             self.due = self.due.min((self.oldest + policy.max_latency).max(now));
         }
         Ok(After::Arm)
