@@ -500,6 +500,6 @@ def test_a_read_that_has_a_few_events_and_waits_for_more_sleeps(kind, background
         before = stream.stats.wakeups
         rows = stream.read(seconds=1).num_rows
         looks = stream.stats.wakeups - before
-    assert rows + stream.stats.lost == source.happened
+        assert rows + stream.stats.lost == source.happened
     # It looks every 10 ms at most once its buffer is idle; without sleeping it does so a million times.
     assert looks < 2000
